@@ -1,0 +1,1 @@
+"""The top floor: the front door and the stages behind it."""

@@ -1,0 +1,1 @@
+"""The middle floor: what was found. Loads no torch."""

@@ -1,0 +1,1 @@
+"""The middle floor: how a checkpoint is made."""

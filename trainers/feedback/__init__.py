@@ -1,0 +1,1 @@
+"""Feedback types: how the privileged context of a teacher is built."""
