@@ -1,0 +1,1 @@
+"""Sampling: settings, seeds, the engine protocol and the sample store. Loads no torch."""
