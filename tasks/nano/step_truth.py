@@ -93,10 +93,7 @@ def judge_trace(problem: NanoProblem, completion: str) -> JudgedTrace:
         judged.append(JudgedStep(step=step, start=start, end=end, verdict=verdict, fault=fault))
     ending = _ANSWER_PATTERN.fullmatch(rest)
     well_formed = (
-        operands_right
-        and len(read) == len(operations)
-        and ending is not None
-        and int(ending[1]) == read[-1][0].result
+        operands_right and len(read) == len(operations) and ending is not None and int(ending[1]) == read[-1][0].result
     )
     found = _ANSWER_PATTERN.search(rest)
     return JudgedTrace(

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal
 
-from sdbench.tasks.nano.problems import NanoProblem
+from sdbench.tasks.nano.problems import SOLUTION_MARK, NanoProblem
 from sdbench.tasks.nano.traces import ANSWER_MARK, NanoStep, NanoTrace, Notation
 
 OPENING = "|"
 BODY_MARK = "/"
-SOLUTION_MARK = ">"
 FIX_MARK = "!"
 ERROR_MARK = "?"
 CUT_MARK = "..."

@@ -16,8 +16,8 @@ from sdbench.tasks.nano.families import PROCEDURES, Depth, Family
 from sdbench.tasks.nano.problems import NanoProblem, Split, random_problem
 from sdbench.tasks.nano.traces import NanoStep, NanoTrace, Notation, execute
 from sdbench.trainers.feedback.nano_contexts import (
-    Quote,
     ContextKind,
+    Quote,
     answer_context,
     attempt_context,
     critique_context,
@@ -156,9 +156,7 @@ def _plan(writer: DocumentWriter, problem: NanoProblem) -> _Written:
     return plan_context(problem, shown), writer.noisy(problem, writer.path(shown)).write()
 
 
-def _reference(
-    writer: DocumentWriter, problem: NanoProblem, notation: Notation | None = None
-) -> tuple[str, str]:
+def _reference(writer: DocumentWriter, problem: NanoProblem, notation: Notation | None = None) -> tuple[str, str]:
     shown = writer.path()
     written = notation if notation is not None else writer.rng.choice(list(Notation))
     context = reference_context(problem, execute(problem, shown), notation=written)

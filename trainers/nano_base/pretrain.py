@@ -44,6 +44,10 @@ class PretrainSettings:
     layers: int = 4
     heads: int = 4
 
+    def __post_init__(self) -> None:
+        if self.batch_tokens < 2000:
+            raise ValueError(f"batch_tokens = {self.batch_tokens} must be at least 2000, some ten documents a batch")
+
 
 def model_config(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     """The architecture: Llama, tied embeddings, head dimension 32 (which vLLM takes)."""
@@ -234,6 +238,8 @@ class PretrainRun:
 
     def _drop_log_after(self, step: int) -> None:
         log = self.out / "loss.jsonl"
+        if not log.exists():  # stopped before the first line was due
+            return
         kept = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
         log.write_text("".join(line + "\n" for line in kept))
 

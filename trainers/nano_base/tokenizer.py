@@ -31,7 +31,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     pattern = "|".join(_escape(word) for word in sorted(_WORDS, key=len, reverse=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(f"{pattern}|(?m:.)"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=EOS,
