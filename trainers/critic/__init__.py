@@ -1,0 +1,1 @@
+"""Critics: who rewrites an attempt for the teacher."""

@@ -11,7 +11,10 @@ from sdbench.trainers.rollout import Rollout
 
 
 class Needs(Flag):
-    """Materials that the trainer prepares for a whole batch before any context is built."""
+    """Materials that the trainer prepares for a whole batch before any context is built.
+
+    ``OTHER_PROBLEM`` together with ``CRITIQUE`` also asks for a critique of a rollout of that other problem.
+    """
 
     NOTHING = 0
     PEERS = auto()
@@ -22,7 +25,7 @@ class Needs(Flag):
 
 
 class Reveals(Flag):
-    """What a context lets the teacher know beyond the problem. A leaderboard column."""
+    """What a condition lets the learner know of the problem beyond its text. A leaderboard column."""
 
     NOTHING = 0
     OUTCOME = auto()
@@ -60,17 +63,50 @@ class Unbuilt:
 BuiltContext = PrivilegedContext | NoContext | Unbuilt
 
 
+class ContextWriter(Protocol):
+    """How contexts are written down: one writer a track, chosen with the prompt format, the same for all types."""
+
+    @property
+    def name(self) -> str:
+        """``nano`` or ``text``."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hash of every form that this writer writes."""
+        ...
+
+    def note(self, problem: Problem) -> str:
+        """A wrapper with nothing in it."""
+        ...
+
+    def reference(self, problem: Problem, solution: str) -> str:
+        """A worked solution of the problem."""
+        ...
+
+    def critique(self, problem: Problem, rewrite: str) -> str:
+        """A critic's rewrite of an attempt at the problem."""
+        ...
+
+    def peer(self, problem: Problem, attempt: str, *, right: bool) -> str:
+        """Another attempt at the problem, with its verdict."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Materials:
     """What was prepared for one rollout, as far as its feedback type's ``needs`` ask for it.
 
     Attributes:
+        writer: writes context texts in the form that the run's prompt format calls for; always there.
         peers: the other rollouts of the same group.
         critique: the critic's rewrite of this rollout, or why there is none.
-        other_problem: a problem drawn from the same pool, never this one.
+        other_problem: another problem of the same batch, never this one; None where the batch has none.
         other_critique: a critique of a rollout of ``other_problem``.
+        environment_message: what an environment answered to this rollout.
     """
 
+    writer: ContextWriter
     peers: tuple[Rollout, ...] = ()
     critique: PrivilegedContext | Unbuilt | None = None
     other_problem: Problem | None = None

@@ -1,0 +1,141 @@
+"""What there is to say of a feedback type: the data of ``sdbench list feedback`` and ``sdbench show feedback``."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic_core import to_jsonable_python
+
+from sdbench.trainers.critic.symbolic import SymbolicCritic
+from sdbench.trainers.feedback.example import example_batch
+from sdbench.trainers.feedback.materials import Pairs, build_contexts
+from sdbench.trainers.feedback.nano_contexts import student_prompt, teacher_prompt
+from sdbench.trainers.feedback.registry import RegisteredFeedback, make_feedback, registered_feedback
+from sdbench.trainers.feedback.types import BuiltContext, FeedbackType, Needs, PrivilegedContext, Unbuilt
+from sdbench.trainers.feedback.writers import NanoWriter
+
+
+@dataclass(frozen=True)
+class SettingDescription:
+    """One setting: its type, and its default as a JSON value; a required one has none."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+
+
+@dataclass(frozen=True)
+class FeedbackExample:
+    """One real rollout of the nano world under a feedback type.
+
+    ``teacher_prompt`` is None where there is no context by design or where it was not built (``unbuilt`` says why).
+    """
+
+    student_prompt: str
+    rollout: str
+    outcome: str
+    teacher_prompt: str | None
+    unbuilt: str | None
+
+
+@dataclass(frozen=True)
+class FeedbackDescription:
+    """A feedback type as a reader meets it.
+
+    ``rollout_dependent`` was tried, not declared: whether its context changes when this rollout is another one and all
+    else stays. It and the example are None where the type needs what the nano world has not.
+    """
+
+    name: str
+    summary: str
+    documentation: str
+    source: str
+    settings: tuple[SettingDescription, ...]
+    needs: tuple[str, ...]
+    reveals: tuple[str, ...]
+    rollout_dependent: bool | None
+    example: FeedbackExample | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The description as JSON values."""
+        described: dict[str, Any] = to_jsonable_python(asdict(self))
+        return described
+
+
+def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> FeedbackDescription:
+    """Describe a feedback type under its defaults, or under the settings given.
+
+    Raises:
+        UserError: an unknown name or setting, or a wrong value.
+    """
+    entry = registered_feedback(name)
+    feedback = make_feedback(name, settings)
+    documentation = inspect.getdoc(entry.feedback_class) or ""
+    can_build = Needs.ENVIRONMENT not in feedback.needs
+    return FeedbackDescription(
+        name=name,
+        summary=documentation.partition("\n")[0],
+        documentation=documentation,
+        source=entry.source,
+        settings=_describe_settings(entry),
+        needs=tuple(need.name.lower() for need in feedback.needs if need.name),
+        reveals=feedback.reveals.names,
+        rollout_dependent=_depends_on_rollout(feedback) if can_build else None,
+        example=_example(feedback) if can_build else None,
+    )
+
+
+def _describe_settings(entry: RegisteredFeedback) -> tuple[SettingDescription, ...]:
+    described = []
+    for field in entry.fields:
+        default, required = field.default, False
+        if default is dataclasses.MISSING:
+            required = field.default_factory is dataclasses.MISSING
+            default = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+        type_name = _type_name(entry.setting_types[field.name])
+        described.append(SettingDescription(field.name, type_name, required, to_jsonable_python(default)))
+    return tuple(described)
+
+
+def _type_name(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _type_name(get_args(annotation)[0])
+    if origin is Literal:
+        return " | ".join(repr(choice) for choice in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return " | ".join(_type_name(member) for member in get_args(annotation))
+    if origin is None and isinstance(annotation, type):
+        return "None" if annotation is type(None) else annotation.__name__
+    return str(annotation)
+
+
+def _build(feedback: FeedbackType, batch: Pairs) -> list[BuiltContext]:
+    writer = NanoWriter()
+    return build_contexts(feedback, batch, writer=writer, critic=SymbolicCritic(writer=writer), seed=0)
+
+
+def _depends_on_rollout(feedback: FeedbackType) -> bool:
+    batch = example_batch()
+    (problem, wrong), (_, right) = batch[:2]
+    exchanged = replace(right, sample_index=wrong.sample_index)
+    return _build(feedback, batch)[0] != _build(feedback, [(problem, exchanged), *batch[1:]])[0]
+
+
+def _example(feedback: FeedbackType) -> FeedbackExample:
+    batch = example_batch()
+    problem, rollout = batch[0]
+    context = _build(feedback, batch)[0]
+    return FeedbackExample(
+        student_prompt=student_prompt(problem.text),
+        rollout=rollout.text,
+        outcome=rollout.outcome.value,
+        teacher_prompt=teacher_prompt(problem.text, context.text) if isinstance(context, PrivilegedContext) else None,
+        unbuilt=context.reason if isinstance(context, Unbuilt) else None,
+    )

@@ -1,0 +1,38 @@
+"""Step-aligned critique: the faithful scribe's rewrite of the solver's own trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.feedback.nano_contexts import Quote
+from sdbench.trainers.feedback.registry import register_feedback
+from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, Reveals
+from sdbench.trainers.rollout import Rollout
+
+
+@register_feedback("step_aligned_critique")
+@dataclass(frozen=True, kw_only=True)
+class StepAlignedCritique:
+    """Show the teacher a critic's rewrite that follows the solver's own trace.
+
+    The critic is a faithful scribe (StepAlignFB of arXiv 2606.11173): it reproduces a trace that is all correct,
+    inserts the step that a right one lacks, finishes an incomplete one; of a wrong one it copies the correct part,
+    fixes the earliest error and carries on from there. ``quote``: how much of the attempt it shows. ``up_to_error``
+    stops short of the error; ``whole`` quotes the error as well; ``none`` shows only what it mended.
+    """
+
+    quote: Quote = "up_to_error"
+    needs: ClassVar[Needs] = Needs.CRITIQUE
+
+    @property
+    def reveals(self) -> Reveals:
+        """The outcome, the mended steps, the answer; which steps were right, too, where the attempt is quoted."""
+        always = Reveals.OUTCOME | Reveals.ANSWER | Reveals.CORRECTED_STEPS
+        return always if self.quote == "none" else always | Reveals.STEP_LABELS
+
+    def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
+        """The critique of this rollout, or why the critic gave none."""
+        assert materials.critique is not None, "the trainer did not prepare the critique that this type needs"
+        return materials.critique
