@@ -1,0 +1,198 @@
+"""Recipes found, read, merged with their defaults and validated."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from sdbench.harness.recipes.overrides import apply_overrides
+from sdbench.harness.recipes.schema import (
+    BaseSection,
+    EvaluationSection,
+    ProblemsSection,
+    Recipe,
+    RecipeSection,
+    TrainingSection,
+)
+from sdbench.harness.recipes.validation import validate
+from sdbench.tasks.errors import UserError, suggestion
+from sdbench.trainers.conditions import (
+    BudgetSettings,
+    ConditionSpec,
+    DistillationSettings,
+    GrpoSettings,
+    StrictModel,
+    TeacherSettings,
+)
+
+DEFAULT_RECIPE = "nano"
+_CONDITION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_SHORTHANDS = {"feedback": "name", "objective": "name", "teacher": "kind"}
+
+
+class DefaultsSection(StrictModel):
+    """``[defaults]``: what a condition has unless it says otherwise."""
+
+    objective: GrpoSettings | DistillationSettings = Field(default=DistillationSettings(), discriminator="name")
+    teacher: TeacherSettings = TeacherSettings()
+    budget: BudgetSettings = BudgetSettings()
+    learning_rate: float = Field(default=3e-4, gt=0)
+
+
+class _Document(StrictModel):
+    """The sections of a recipe file, before conditions are merged with the defaults."""
+
+    recipe: RecipeSection
+    base: BaseSection = BaseSection()
+    problems: ProblemsSection = ProblemsSection()
+    training: TrainingSection = TrainingSection()
+    defaults: DefaultsSection = DefaultsSection()
+    conditions: dict[str, Any] = Field(default_factory=dict)
+    evaluation: EvaluationSection = EvaluationSection()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSource:
+    """A recipe as written: the text, its data, and what to call it in messages."""
+
+    label: str
+    text: str
+    data: dict[str, Any]
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with the package."""
+    folder = resources.files("sdbench.harness.recipes")
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(name_or_file: str) -> RecipeSource:
+    """A shipped recipe by name, or a recipe file by path (anything with a ``/`` or ending in ``.toml``).
+
+    Raises:
+        UserError: there is none of that name, the file cannot be read, or it is no TOML.
+    """
+    if "/" in name_or_file or name_or_file.endswith(".toml"):
+        path = Path(name_or_file)
+        label = f"recipe {name_or_file}"
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+            raise UserError(f"--recipe {name_or_file}: {reason}; give a TOML file or a name of `list recipes`") from None
+    elif name_or_file in recipe_names():
+        label = f"recipe {name_or_file!r}"
+        text = resources.files("sdbench.harness.recipes").joinpath(f"{name_or_file}.toml").read_text(encoding="utf-8")
+    else:
+        raise UserError(f"--recipe {name_or_file!r} is unknown; {suggestion(name_or_file, recipe_names())}")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{label} is no TOML: {' '.join(str(error).split())}") from None
+    return RecipeSource(label=label, text=text, data=data)
+
+
+def resolve_recipe(
+    source: RecipeSource, *, overrides: Iterable[str] = (), extra_conditions: Iterable[str] = ()
+) -> Recipe:
+    """The recipe with overrides applied, defaults filled in and every condition complete.
+
+    Args:
+        source: the recipe as written.
+        overrides: ``a.b=v``, applied before validation.
+        extra_conditions: feedback types that become conditions of their own name with the recipe's defaults, unless
+            the recipe has a condition of that name.
+
+    Raises:
+        UserError: one line naming the key path, the value and the fix.
+    """
+    label = source.label
+    data = apply_overrides(source.data, overrides)
+    if isinstance(data.get("defaults"), dict):
+        data["defaults"] = _spell_out(data["defaults"])
+        objective = data["defaults"].get("objective")
+        if isinstance(objective, dict):
+            objective.setdefault("name", "distillation")
+    document = validate(_Document, data, label=label)
+    tables = dict(document.conditions)
+    for name in extra_conditions:
+        tables.setdefault(name, {})
+    if not tables:
+        raise UserError(f"{label} has no conditions; add a table such as [conditions.reference_solution]")
+    conditions = {
+        name: _condition(name, table, document=document, label=label) for name, table in tables.items()
+    }
+    return Recipe(
+        recipe=document.recipe,
+        base=document.base,
+        problems=document.problems,
+        training=document.training,
+        conditions=conditions,
+        evaluation=document.evaluation,
+    )
+
+
+def recipe_from_data(data: Any, *, label: str) -> Recipe:
+    """A resolved recipe read back (``recipe.resolved.json``).
+
+    Raises:
+        UserError: it is not what this version writes.
+    """
+    return validate(Recipe, data, label=label)
+
+
+def _condition(name: str, table: Any, *, document: _Document, label: str) -> ConditionSpec:
+    path = f"conditions.{name}"
+    if not _CONDITION_NAME.fullmatch(name) or name == "base":
+        raise UserError(f"{label}: condition name {name!r} must be lower-case letters, digits, _ or -, and not 'base'")
+    if not isinstance(table, dict):
+        raise UserError(f"{label}: {path} = {table!r} should be a table such as [{path}]")
+    if "name" in table:
+        raise UserError(f"{label}: unknown setting '{path}.name'; the name of a condition is that of its table")
+    own = _spell_out(table)
+    defaults = document.defaults.model_dump(mode="json")
+    merged: dict[str, Any] = {"feedback": {"name": name}, **own, "name": name}
+    merged["objective"] = _merge_objective(defaults["objective"], own.get("objective", {}))
+    for section in ("teacher", "budget"):
+        merged[section] = _merge(defaults[section], own.get(section, {}))
+    merged.setdefault("learning_rate", defaults["learning_rate"])
+    spec = validate(ConditionSpec, merged, label=label, path=("conditions", name))
+    return _in_rollouts(spec, document.problems, label)
+
+
+def _in_rollouts(spec: ConditionSpec, problems: ProblemsSection, label: str) -> ConditionSpec:
+    budget = spec.budget
+    if problems.batch_counts == "problems":
+        budget = budget.model_copy(update={"rollouts_per_step": budget.rollouts_per_step * budget.group_size})
+    if budget.rollouts_per_step % budget.group_size:
+        raise UserError(
+            f"{label}: conditions.{spec.name}.budget.rollouts_per_step = {budget.rollouts_per_step} "
+            f"must be a multiple of group_size = {budget.group_size}"
+        )
+    return spec.model_copy(update={"budget": budget})
+
+
+def _spell_out(table: dict[str, Any]) -> dict[str, Any]:
+    """``objective = "grpo"`` as ``objective = {name = "grpo"}``, and so on."""
+    return {
+        key: {_SHORTHANDS[key]: value} if key in _SHORTHANDS and isinstance(value, str) else value
+        for key, value in table.items()
+    }
+
+
+def _merge(default: dict[str, Any], own: Any) -> Any:
+    return {**default, **own} if isinstance(own, dict) else own
+
+
+def _merge_objective(default: dict[str, Any], own: Any) -> Any:
+    """On top of the default where it is the same objective or names none; in its place where it is another."""
+    if isinstance(own, dict) and own.get("name", default["name"]) != default["name"]:
+        return own
+    return _merge(default, own)

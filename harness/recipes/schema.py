@@ -1,0 +1,167 @@
+"""What a recipe may say: one model a section. The comments of ``nano.toml`` tell users the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sdbench.tasks.nano.facts import Hiddenness
+from sdbench.tasks.nano.problems import HiddennessRange
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.conditions import ConditionSpec, StrictModel
+from sdbench.trainers.local.settings import LocalTrainerSettings
+
+HiddennessName = Literal["known", "open", "shaded", "hidden"]
+NANO_BASE = "nano"
+
+
+class RecipeSection(StrictModel):
+    """``[recipe]``: what it is called, what it is for, and the run's seed."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    description: str
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class BaseSection(StrictModel):
+    """``[base]``: the model that is trained: ``nano`` (packaged with sdbench) or a Hugging Face model folder."""
+
+    model: str = NANO_BASE
+
+
+class FilterSection(StrictModel):
+    """``[problems.filter]``: keep problems that the base solves less than ``solved_less_than`` times in ``samples``."""
+
+    samples: int = Field(default=16, ge=1)
+    solved_less_than: int = Field(default=5, ge=1)
+
+
+class HiddennessSection(StrictModel):
+    """``[problems.hiddenness]``: how hidden the hardest fact of a nano problem may be, on either procedure."""
+
+    at_least: HiddennessName = "known"
+    at_most: HiddennessName = "hidden"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> HiddennessSection:
+        bounds = self.bounds()
+        if bounds.at_least > bounds.at_most:
+            raise ValueError(f"at_least = {self.at_least} lies above at_most = {self.at_most}")
+        return self
+
+    def bounds(self) -> HiddennessRange:
+        """The same as the generator takes it."""
+        return HiddennessRange(at_least=Hiddenness[self.at_least.upper()], at_most=Hiddenness[self.at_most.upper()])
+
+
+class ProblemsSection(StrictModel):
+    """``[problems]``: what is trained on.
+
+    ``count`` caps the pool after the filter. ``batch_counts``: whether a budget's ``rollouts_per_step`` is taken as it
+    stands (``rollouts``) or is a number of problems, each with a whole group (``problems``); the paper does not say
+    which it means. ``heldout_share`` of a file's rows is kept from training for the suite ``heldout``.
+    """
+
+    source: Literal["nano", "file"] = "nano"
+    file: str | None = None
+    count: int = Field(default=282, ge=1)
+    seed: int = Field(default=0, ge=0)
+    batch_counts: Literal["rollouts", "problems"] = "rollouts"
+    filter: FilterSection | None = None
+    hiddenness: HiddennessSection = HiddennessSection()
+    heldout_share: float = Field(default=0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _file_matches_source(self) -> ProblemsSection:
+        if (self.source == "file") != (self.file is not None):
+            raise ValueError("source = 'file' goes with file = PATH, and source = 'nano' without one")
+        return self
+
+
+class TrainingSection(LocalTrainerSettings):
+    """``[training]``: the trainer's own settings, and the training seeds of every condition."""
+
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError("must be distinct and not negative")
+        return seeds
+
+    def trainer_settings(self) -> LocalTrainerSettings:
+        """The trainer's part alone."""
+        return LocalTrainerSettings.model_validate(self.model_dump(exclude={"seeds"}))
+
+
+class SamplingSection(StrictModel):
+    """``[evaluation.sampling]``: what differs from the suite's own sampling settings."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    max_tokens: int | None = None
+
+    @model_validator(mode="after")
+    def _in_range(self) -> SamplingSection:
+        self.on_top_of(SamplingSettings())
+        return self
+
+    def on_top_of(self, default: SamplingSettings) -> SamplingSettings:
+        """The suite's settings with these in their place."""
+        return replace(default, **{key: value for key, value in self.model_dump().items() if value is not None})
+
+
+class EvaluationSection(StrictModel):
+    """``[evaluation]``: the suite, samples per problem, and how they are drawn.
+
+    ``suite`` absent means ``nano12`` for nano problems and ``heldout`` for one's own; ``k`` absent means the suite's
+    own; ``tasks`` narrows the suite; ``limit`` caps the problems of each benchmark.
+    """
+
+    suite: str | None = None
+    tasks: tuple[str, ...] | None = None
+    k: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+    engine: Literal["hf"] = "hf"
+    sampling: SamplingSection = SamplingSection()
+
+
+class Recipe(StrictModel):
+    """A whole recipe, resolved: every default filled in, every condition complete."""
+
+    recipe: RecipeSection
+    base: BaseSection = BaseSection()
+    problems: ProblemsSection = ProblemsSection()
+    training: TrainingSection = TrainingSection()
+    conditions: dict[str, ConditionSpec] = Field(min_length=1)
+    evaluation: EvaluationSection = EvaluationSection()
+
+    @property
+    def suite(self) -> str:
+        """The suite that checkpoints are scored on."""
+        if self.evaluation.suite is not None:
+            return self.evaluation.suite
+        return "nano12" if self.problems.source == "nano" else "heldout"
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """The recipe's training seeds, counted from the run's seed."""
+        return tuple(self.recipe.seed + seed for seed in self.training.seeds)
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain JSON data: ``recipe.resolved.json``."""
+        data: dict[str, Any] = self.model_dump(mode="json")
+        return data
+
+    @property
+    def digest(self) -> str:
+        """Hash of the resolved recipe."""
+        return hashlib.sha256(json.dumps(self.as_data(), sort_keys=True).encode()).hexdigest()[:16]

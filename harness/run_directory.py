@@ -1,0 +1,309 @@
+"""The run folder: the one module that knows its file names.
+
+``manifest.json`` (status, hashes, versions, commit), ``recipe.toml``, ``recipe.resolved.json``, ``problems/``,
+``base/``, ``conditions/NAME/seed-N/``, ``leaderboard.{json,md}`` and ``logs/attempt-N``. Files are replaced atomically
+and a stage's marker (``pool.json``, ``training.json``, ``results.json``) is written last, so a run killed at any moment
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from sdbench.leaderboards.schema import CheckpointResult
+from sdbench.tasks.errors import UserError
+
+FORMAT_VERSION = 1
+RUNS_FOLDER = "runs"
+_MANIFEST = "manifest.json"
+_LOCK = ".lock"
+
+RunKind = Literal["run", "evaluation"]
+
+
+class OutState(Enum):
+    """What stands at ``--out`` before a command begins."""
+
+    ABSENT = "absent"
+    EMPTY = "empty"
+    RUN = "run"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file in one step; a reader sees the old text or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file atomically."""
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Where one checkpoint's samples and results stand."""
+
+    root: Path
+
+    @property
+    def samples(self) -> Path:
+        """The sample store."""
+        return self.root / "samples"
+
+    @property
+    def results(self) -> Path:
+        """The evaluation's marker and its result."""
+        return self.root / "results.json"
+
+
+@dataclass(frozen=True)
+class ConditionFolder(ModelFolder):
+    """Where one condition and training seed stands."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints in Hugging Face format."""
+        return self.root / "checkpoints"
+
+    @property
+    def rollouts(self) -> Path:
+        """Every rollout, as JSONL."""
+        return self.root / "rollouts"
+
+    @property
+    def metrics(self) -> Path:
+        """One line a training step."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """What the trainer needs to go on after a kill."""
+        return self.root / "state"
+
+    @property
+    def training(self) -> Path:
+        """Training's marker: where the last checkpoint is and what was spent."""
+        return self.root / "training.json"
+
+
+def inspect_out(out: Path) -> OutState:
+    """What stands at ``out``, without writing anything.
+
+    Raises:
+        UserError: it is a file, cannot be written, or is a folder with something else in it.
+    """
+    if out.is_dir():
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise UserError(f"--out {out} is not writable; choose another folder")
+        if (out / _MANIFEST).is_file():
+            return OutState.RUN
+        if any(entry.name != _LOCK for entry in out.iterdir()):
+            raise UserError(f"--out {out} is not empty and holds no sdbench run; choose a new folder")
+        return OutState.EMPTY
+    if out.exists() or out.is_symlink():
+        raise UserError(f"--out {out} is a file; choose a folder")
+    parent = out.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise UserError(f"--out {out}: {parent} is a file; choose another folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--out {out}: {parent} is not writable; choose another folder")
+    return OutState.ABSENT
+
+
+def new_run_path(recipe_name: str, digest: str) -> Path:
+    """A fresh folder's path, ``runs/<utc>-<recipe>-<hash>`` below the working directory."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    path = Path(RUNS_FOLDER) / f"{stamp}-{recipe_name}-{digest[:8]}"
+    count = 1
+    while path.exists():
+        count += 1
+        path = path.with_name(f"{stamp}-{recipe_name}-{digest[:8]}-{count}")
+    return path
+
+
+class RunDirectory:
+    """One run folder, or one folder of ``sdbench eval``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def existing(cls, root: Path) -> RunDirectory:
+        """A folder that already holds a run.
+
+        Raises:
+            UserError: it does not, or a newer version wrote it.
+        """
+        directory = cls(root)
+        if not root.exists():
+            raise UserError(f"{root} does not exist; give a folder made by `sdbench run` or `sdbench eval`")
+        if not (root / _MANIFEST).is_file():
+            raise UserError(f"{root} holds no {_MANIFEST}; give a folder made by `sdbench run` or `sdbench eval`")
+        version = directory.manifest().get("format_version")
+        if version != FORMAT_VERSION:
+            raise UserError(f"{root} has format version {version!r}; this sdbench reads {FORMAT_VERSION}")
+        return directory
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder alone; it is made where it is absent.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"{self.root} is in use by another sdbench process; wait for it or choose another --out") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def manifest(self) -> dict[str, Any]:
+        """``manifest.json`` as it stands.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        return self._read_json(self.root / _MANIFEST)
+
+    def write_manifest(self, **changes: Any) -> None:
+        """Write the manifest, or change some of its keys."""
+        path = self.root / _MANIFEST
+        before = self.manifest() if path.is_file() else {"format_version": FORMAT_VERSION}
+        write_json(path, {**before, **changes})
+
+    @property
+    def kind(self) -> RunKind:
+        """Made by ``sdbench run`` or by ``sdbench eval``."""
+        return "evaluation" if self.manifest().get("kind") == "evaluation" else "run"
+
+    def write_recipe(self, *, text: str, resolved: Any) -> None:
+        """``recipe.toml`` as the user wrote it, and what it resolved to."""
+        write_atomically(self.root / "recipe.toml", text)
+        write_json(self.root / "recipe.resolved.json", resolved)
+
+    def resolved_recipe(self) -> dict[str, Any]:
+        """``recipe.resolved.json``.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        return self._read_json(self.root / "recipe.resolved.json")
+
+    @property
+    def pool(self) -> Path:
+        """The training problems and each one's solve rate: the marker of the filter."""
+        return self.root / "problems" / "pool.json"
+
+    @property
+    def base(self) -> ModelFolder:
+        """The base model's samples and results."""
+        return ModelFolder(self.root / "base")
+
+    def condition(self, name: str, training_seed: int) -> ConditionFolder:
+        """The folder of one condition and training seed."""
+        return ConditionFolder(self.root / "conditions" / name / f"seed-{training_seed}")
+
+    def evaluated_model(self, name: str) -> ModelFolder:
+        """The folder of one model that ``sdbench eval`` scores."""
+        return ModelFolder(self.root / "models" / name)
+
+    @property
+    def leaderboard_json(self) -> Path:
+        """The board as data."""
+        return self.root / "leaderboard.json"
+
+    @property
+    def leaderboard_markdown(self) -> Path:
+        """The board as a page."""
+        return self.root / "leaderboard.md"
+
+    def results(self) -> list[CheckpointResult]:
+        """Every finished result: base first, then conditions by name and training seed, then evaluated models.
+
+        Raises:
+            UserError: a result is damaged.
+        """
+        paths = [self.base.results]
+        paths += sorted((self.root / "conditions").glob("*/seed-*/results.json"), key=_condition_key)
+        paths += sorted((self.root / "models").glob("*/results.json"))
+        return [read_result(path) for path in paths if path.is_file()]
+
+    @contextmanager
+    def attempt(self) -> Iterator[Path]:
+        """A log file of its own for this attempt: everything that is logged meanwhile goes there."""
+        logs = self.root / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((int(p.name.split("-")[1].split(".")[0]) for p in logs.glob("attempt-*.log")), default=0)
+        path = logs / f"attempt-{number}.log"
+        handler = logging.FileHandler(path, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root = logging.getLogger()
+        level = root.level
+        root.addHandler(handler)
+        root.setLevel(logging.INFO)
+        try:
+            yield path
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+            handler.close()
+
+    def _read_json(self, path: Path) -> dict[str, Any]:
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{path} cannot be read as JSON; restore it or start a new --out") from None
+        if not isinstance(data, dict):
+            raise UserError(f"{path} is no JSON object; restore it or start a new --out")
+        return data
+
+
+def read_result(path: Path) -> CheckpointResult:
+    """A ``results.json``.
+
+    Raises:
+        UserError: it is damaged or of another format version.
+    """
+    try:
+        return CheckpointResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no result of this version of sdbench: {' '.join(str(error).split())[:120]}") from None
+
+
+def write_result(path: Path, result: CheckpointResult) -> None:
+    """Write a ``results.json`` atomically; the same result gives the same bytes."""
+    write_json(path, result.model_dump(mode="json"))
+
+
+def _condition_key(path: Path) -> tuple[str, int]:
+    return path.parent.parent.name, int(path.parent.name.removeprefix("seed-"))

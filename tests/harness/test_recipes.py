@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdbench.harness.recipes.loader import (
+    RecipeSource,
+    read_recipe,
+    recipe_from_data,
+    recipe_names,
+    resolve_recipe,
+)
+from sdbench.harness.recipes.schema import Recipe
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.conditions import DistillationSettings, GrpoSettings
+
+HEAD: dict[str, Any] = {"recipe": {"name": "r", "description": "d"}}
+
+
+def resolve(data: dict[str, Any], *overrides: str, extra: tuple[str, ...] = ()) -> Recipe:
+    source = RecipeSource(label="recipe 'r'", text="", data={**HEAD, **data})
+    return resolve_recipe(source, overrides=overrides, extra_conditions=extra)
+
+
+def with_conditions(**conditions: Any) -> dict[str, Any]:
+    return {"conditions": conditions}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipe_loads_and_comes_back_from_json(name: str) -> None:
+    recipe = resolve_recipe(read_recipe(name))
+    assert recipe.recipe.name == name
+    assert recipe_from_data(recipe.as_data(), label="again") == recipe
+
+
+def test_nano_is_the_papers_budget() -> None:
+    recipe = resolve_recipe(read_recipe("nano"))
+    assert list(recipe.conditions) == [
+        "binary_reward",
+        "reference_solution",
+        "step_aligned_critique",
+        "null_wrapper",
+        "mismatched_critique",
+    ]
+    assert {(c.budget.steps, c.budget.rollouts_per_step) for c in recipe.conditions.values()} == {(70, 32)}
+    grpo = recipe.conditions["binary_reward"]
+    assert isinstance(grpo.objective, GrpoSettings)
+    assert grpo.budget.group_size == 8
+    assert recipe.problems.filter is not None
+    assert (recipe.problems.filter.solved_less_than, recipe.problems.filter.samples) == (5, 16)
+    assert (recipe.suite, recipe.evaluation.k, recipe.problems.count) == ("nano12", 8, 282)
+
+
+def test_condition_takes_the_defaults_and_its_own_feedback_name() -> None:
+    recipe = resolve(
+        {
+            "defaults": {"objective": {"divergence": "jsd"}, "budget": {"steps": 3}, "learning_rate": 0.5},
+            **with_conditions(null_wrapper={}, other={"feedback": "peer", "objective": {"token_clip": 0.1}}),
+        }
+    )
+    first, second = recipe.conditions["null_wrapper"], recipe.conditions["other"]
+    assert first.feedback.name == "null_wrapper"
+    assert isinstance(first.objective, DistillationSettings)
+    assert (first.objective.divergence, first.objective.token_clip) == ("jsd", None)
+    assert (first.budget.steps, first.budget.rollouts_per_step, first.learning_rate) == (3, 32, 0.5)
+    assert second.feedback.name == "peer"
+    assert isinstance(second.objective, DistillationSettings)
+    assert (second.objective.divergence, second.objective.token_clip) == ("jsd", 0.1)
+
+
+def test_another_objective_replaces_the_default_whole() -> None:
+    recipe = resolve(
+        {"defaults": {"objective": {"divergence": "jsd"}}, **with_conditions(a={"objective": "grpo", "teacher": "live"})}
+    )
+    assert recipe.conditions["a"].objective == GrpoSettings()
+    assert recipe.conditions["a"].teacher.kind == "live"
+
+
+def test_bare_feedback_name_becomes_a_condition_unless_the_recipe_has_it() -> None:
+    recipe = resolve(with_conditions(a={"learning_rate": 0.25}), extra=("a", "peer_success"))
+    assert recipe.conditions["a"].learning_rate == 0.25
+    assert recipe.conditions["peer_success"].feedback.name == "peer_success"
+
+
+def test_batch_in_problems_is_multiplied_by_the_group() -> None:
+    table = {"a": {"budget": {"rollouts_per_step": 4, "group_size": 8}}}
+    assert resolve({"problems": {"batch_counts": "problems"}, "conditions": table}).conditions[
+        "a"
+    ].budget.rollouts_per_step == 32
+    with pytest.raises(UserError, match=r"conditions\.a\.budget\.rollouts_per_step = 4 .*group_size = 8"):
+        resolve({"conditions": table})
+
+
+def test_run_seed_moves_the_training_seeds() -> None:
+    recipe = resolve({**with_conditions(a={}), "training": {"seeds": [0, 1]}}, "recipe.seed=10")
+    assert recipe.training_seeds == (10, 11)
+
+
+def test_suite_follows_the_problems_unless_set() -> None:
+    own = {"problems": {"source": "file", "file": "rows.jsonl"}, **with_conditions(a={})}
+    assert resolve(own).suite == "heldout"
+    assert resolve(own, "evaluation.suite=nano12").suite == "nano12"
+    assert resolve(with_conditions(a={})).suite == "nano12"
+
+
+def test_sampling_lies_on_top_of_the_suites_own() -> None:
+    recipe = resolve(with_conditions(a={}), "evaluation.sampling.temperature=0.5")
+    settings = recipe.evaluation.sampling.on_top_of(SamplingSettings(max_tokens=7, top_k=3))
+    assert settings == SamplingSettings(max_tokens=7, top_k=3, temperature=0.5)
+
+
+def test_digest_changes_with_any_setting_and_not_without() -> None:
+    recipe = resolve(with_conditions(a={}))
+    assert resolve(with_conditions(a={}), "recipe.seed=0").digest == recipe.digest
+    assert resolve(with_conditions(a={}), "conditions.a.learning_rate=1e-6").digest != recipe.digest
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainign.seeds=[1]"], r"unknown setting 'trainign'; did you mean 'training'"),
+        (["training.seed=[1]"], r"unknown setting 'training\.seed'; did you mean 'seeds'"),
+        (["conditions.a.objective.divergense=jsd"], r"'conditions\.a\.objective\.divergense'; did you mean 'divergence'"),
+        (["conditions.a.budget.stepps=3"], r"'conditions\.a\.budget\.stepps'; did you mean 'steps'"),
+        (["problems.filter.sample=3"], r"'problems\.filter\.sample'; did you mean 'samples'"),
+        (["defaults.teacher.knd=live"], r"'defaults\.teacher\.knd'; did you mean 'kind'"),
+        (['evaluation.k="8"'], r"evaluation\.k = '8' should be a valid integer"),
+        (["evaluation.k=0"], r"evaluation\.k = 0 should be greater than or equal to 1"),
+        (["evaluation.k=1.5"], r"evaluation\.k = 1\.5"),
+        (["conditions.a.learning_rate=fast"], r"conditions\.a\.learning_rate = 'fast' should be a valid number"),
+        (["conditions.a.learning_rate=inf"], r"conditions\.a\.learning_rate = inf must be a finite number"),
+        (["conditions.a.objective=ppo"], r"conditions\.a\.objective.*ppo.*distillation"),
+        (["conditions.a.name=b"], r"unknown setting 'conditions\.a\.name'"),
+        (["conditions.a=3"], r"conditions\.a = 3 should be a table"),
+        (["conditions.base.learning_rate=1"], r"condition name 'base'"),
+        (["evaluation.sampling.top_p=2"], r"top_p = 2.* must be in \(0, 1\]"),
+        (["training.seeds=[]"], r"training\.seeds"),
+        (["training.seeds=[1,1]"], r"training\.seeds.* must be distinct"),
+        (["problems.hiddenness.at_most=open", "problems.hiddenness.at_least=hidden"], "lies above"),
+        (["problems.source=file"], "goes with file"),
+        (["recipe.name=A B"], "not a TOML value"),
+    ],
+)
+def test_bad_setting_is_one_line_with_path_value_and_fix(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        resolve(with_conditions(a={}), *overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_recipe_without_conditions_is_refused() -> None:
+    with pytest.raises(UserError, match="no conditions"):
+        resolve({})
+
+
+def test_unknown_recipe_is_suggested() -> None:
+    with pytest.raises(UserError, match="did you mean 'nano'"):
+        read_recipe("nanno")
+
+
+def test_recipe_file_that_is_no_toml_or_missing(tmp_path: Path) -> None:
+    broken = tmp_path / "r.toml"
+    broken.write_text("[recipe\n")
+    with pytest.raises(UserError, match="is no TOML"):
+        read_recipe(str(broken))
+    with pytest.raises(UserError, match="No such file"):
+        read_recipe(str(tmp_path / "none.toml"))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from sdbench.harness.training_data import read_training_data, split_heldout
+from sdbench.tasks.errors import UserError
+
+
+def jsonl(folder: Path, rows: list[Any]) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def rows(count: int) -> list[dict[str, str]]:
+    return [{"problem": f"What is {i} + 1?", "answer": str(i + 1), "solution": f"It is {i + 1}."} for i in range(count)]
+
+
+def test_jsonl_and_parquet_give_the_same_problems(tmp_path: Path) -> None:
+    parquet = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows(3)), parquet)
+    problems = read_training_data(jsonl(tmp_path, rows(3)))
+    assert problems == read_training_data(parquet)
+    assert [(p.text, p.answer, p.solution) for p in problems][1] == ("What is 1 + 1?", "2", "It is 2.")
+    assert len({p.id for p in problems}) == 3
+
+
+def test_solution_may_be_absent_and_answers_integers(tmp_path: Path) -> None:
+    problem = read_training_data(jsonl(tmp_path, [{"problem": "p", "answer": 4, "other": [1]}]))[0]
+    assert (problem.answer, problem.solution) == ("4", None)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{broken", "line 3 is no JSON"),
+        ("[1]", "line 3 is no object"),
+        ({"problem": "x"}, "line 3 has no 'answer'"),
+        ({"problem": "", "answer": "1"}, "line 3: problem is empty"),
+        ({"problem": "x", "answer": 1.5}, r"line 3: answer = 1\.5 must be a string"),
+        ({"problem": "x", "answer": True}, "line 3: answer = True must be a string"),
+        ({"problem": "What is 1 + 1?", "answer": "2"}, "line 3 repeats the problem of line 2"),
+        ({"problem": "x", "answer": "2"}, "line 1 has a solution and line 3 has none"),
+    ],
+)
+def test_bad_row_is_named_by_number(tmp_path: Path, bad: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_training_data(jsonl(tmp_path, [*rows(2), bad]))
+
+
+def test_bad_file_is_named(tmp_path: Path) -> None:
+    csv = tmp_path / "rows.csv"
+    csv.write_text("problem,answer\n")
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"no parquet")
+    lacking = tmp_path / "lacking.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"problem": ["x"]}), lacking)
+    for path, message in (
+        (csv, r"neither \.jsonl nor \.parquet"),
+        (broken, "cannot be read as Parquet"),
+        (lacking, "no column 'answer'; its columns are problem"),
+        (tmp_path / "none.jsonl", "is no file"),
+        (jsonl(tmp_path, []), "holds no rows"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_training_data(path)
+
+
+def test_split_partitions_and_does_not_depend_on_order(tmp_path: Path) -> None:
+    problems = read_training_data(jsonl(tmp_path, rows(20)))
+    training, heldout = split_heldout(problems, share=0.1, seed=0)
+    assert (len(training), len(heldout)) == (18, 2)
+    assert {p.id for p in training} | {p.id for p in heldout} == {p.id for p in problems}
+    _, backwards = split_heldout(problems[::-1], share=0.1, seed=0)
+    assert {p.id for p in backwards} == {p.id for p in heldout}
+    seeds = {frozenset(p.id for p in split_heldout(problems, share=0.1, seed=s)[1]) for s in range(4)}
+    assert len(seeds) > 1
+
+
+def test_split_leaves_one_on_either_side(tmp_path: Path) -> None:
+    problems = read_training_data(jsonl(tmp_path, rows(2)))
+    for share in (0.01, 0.99):
+        training, heldout = split_heldout(problems, share=share, seed=0)
+        assert (len(training), len(heldout)) == (1, 1)
+    with pytest.raises(UserError, match="at least two"):
+        split_heldout(problems[:1], share=0.5, seed=0)
