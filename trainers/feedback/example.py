@@ -12,7 +12,7 @@ from sdbench.tasks.problem import Problem
 from sdbench.trainers.rollout import Rollout
 
 # Problems whose noisy attempts are now right and now wrong.
-_EXAMPLE_TEXTS = ("sum4:a3b8c9d4", "dot2:a7b3c1d8")
+_EXAMPLE_TEXTS = ("sum4:a4b3c7d8", "dot2:a9b4c8d4")
 GROUP_SIZE = 4
 _ATTEMPT_TRIES = 1000
 
