@@ -1,0 +1,284 @@
+"""The ``hf`` engine: completions from a Hugging Face causal LM in this process.
+
+A prompt is prefilled once for all its completions, its cache rows are then repeated; rows that have ended leave the
+batch. Every token is drawn by its own sample's counter-based stream, so a completion depends on its seed and prompt and
+not on its batch, up to the rounding of the model's own arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import Cache
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.outcome import FinishReason
+from sdbench.tasks.sampling.engine import Completion, GroupRequest, Progress
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.engines.batches import GroupShape, GroupSlice, plan_batches
+from sdbench.trainers.engines.choose import choose_tokens
+from sdbench.trainers.engines.growing_cache import cache_bytes, growing_cache
+
+# Rows that ended are computed in vain until the batch is compacted, and compacting copies the cache: at an eighth
+# both cost about the same.
+_COMPACT_AT_SHARE = 1 / 8
+_CPU_CACHE_BYTES = 1 << 30
+_CUDA_CACHE_SHARE = 0.4
+
+
+class HfEngine:
+    """Draws completions from a model that is already in memory; implements ``Engine``.
+
+    The checkpoint's generation_config has no say in how tokens are drawn: only its end tokens are read. A prompt that leaves
+    no room for one token is ``UNFIT``; a completion that would pass the model's last position ends there, ``LENGTH``.
+
+    Args:
+        model: any causal LM, bare or wrapped by peft; its current weights are used, its training mode is given back.
+        tokenizer: the model's tokenizer.
+        max_batch_rows: most completions drawn at once.
+        max_cache_bytes: most bytes of keys and values if every row of a batch ran to its cap; None: 1 GiB on a CPU, two
+            fifths of the memory of a CUDA device.
+
+    Raises:
+        UserError: a model without any end-of-sequence token.
+    """
+
+    name = "hf"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_batch_rows: int = 512,
+        max_cache_bytes: int | None = None,
+    ) -> None:
+        if max_batch_rows < 1:
+            raise ValueError(f"max_batch_rows = {max_batch_rows} must be >= 1")
+        self.model, self.tokenizer = model, tokenizer
+        self.max_batch_rows = max_batch_rows
+        self.end_ids = end_token_ids(model, tokenizer)
+        self._max_cache_bytes = max_cache_bytes
+        self._token_bytes: int | None = None
+
+    def encode(self, prompt: str) -> tuple[int, ...]:
+        """Token ids of a finished prompt, no special tokens added."""
+        return tuple(self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids)
+
+    def generate(
+        self, requests: Sequence[GroupRequest], settings: SamplingSettings, progress: Progress | None = None
+    ) -> list[list[Completion]]:
+        """Completions in the order of the requests, one list a request in the order of its seeds."""
+        positions = max_positions(self.model)
+        token_ids: list[list[list[int]]] = [[[] for _ in request.seeds] for request in requests]
+        shapes: list[GroupShape] = []
+        for request in requests:
+            if not request.prompt_ids:
+                raise ValueError("a request needs at least one prompt token")
+            room = settings.max_tokens if positions is None else positions - len(request.prompt_ids)
+            cap = min(settings.max_tokens, room)
+            # Greedy completions of one prompt are equal: one row is drawn and given to every seed.
+            rows = min(1, len(request.seeds)) if settings.temperature == 0 else len(request.seeds)
+            shapes.append(
+                GroupShape(prompt_tokens=len(request.prompt_ids), rows=rows if cap >= 1 else 0, max_tokens=cap)
+            )
+            if cap < 1 and progress:
+                progress(len(request.seeds))
+        with _evaluating(self.model):
+            for batch in self._plan(shapes):
+                drawn = iter(self._draw(batch, requests, shapes, settings, progress))
+                for part in batch:
+                    for sample in range(part.start, part.stop):
+                        token_ids[part.index][sample] = next(drawn)
+        if settings.temperature == 0:
+            token_ids = [[group[0]] * len(group) for group in token_ids]
+        return [
+            self._completions(group, fits=shape.max_tokens >= 1)
+            for group, shape in zip(token_ids, shapes, strict=True)
+        ]
+
+    def _completions(self, token_ids: list[list[int]], *, fits: bool) -> list[Completion]:
+        if not fits:
+            return [Completion(token_ids=(), text="", finish_reason=FinishReason.UNFIT) for _ in token_ids]
+        texts = self.tokenizer.batch_decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [
+            Completion(
+                token_ids=tuple(ids),
+                text=text,
+                finish_reason=FinishReason.STOP if ids[-1] in self.end_ids else FinishReason.LENGTH,
+            )
+            for ids, text in zip(token_ids, texts, strict=True)
+        ]
+
+    def _plan(self, shapes: Sequence[GroupShape]) -> list[tuple[GroupSlice, ...]]:
+        if self._token_bytes is None:
+            cache = growing_cache(self.model.config)
+            self._forward(torch.zeros(1, 1, dtype=torch.long, device=self.model.device), cache)
+            self._token_bytes = max(1, cache_bytes(cache))
+        allowed = self._max_cache_bytes
+        if allowed is None:
+            allowed = _CPU_CACHE_BYTES
+            if self.model.device.type == "cuda":
+                memory = torch.cuda.get_device_properties(self.model.device).total_memory
+                allowed = int(memory * _CUDA_CACHE_SHARE)
+        return plan_batches(shapes, max_rows=self.max_batch_rows, max_cache_tokens=allowed // self._token_bytes)
+
+    def _forward(
+        self, input_ids: Tensor, cache: Cache, mask: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """Logits of the last position, ``(B, V)``; the cache takes the new tokens in."""
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def _draw(
+        self,
+        batch: Sequence[GroupSlice],
+        requests: Sequence[GroupRequest],
+        shapes: Sequence[GroupShape],
+        settings: SamplingSettings,
+        progress: Progress | None,
+    ) -> list[list[int]]:
+        """The token ids of every row of a batch, in the batch's order."""
+        device = self.model.device
+        prompts = [requests[part.index].prompt_ids for part in batch]
+        width = max(map(len, prompts))
+        cap = max(shapes[part.index].max_tokens for part in batch)
+        ids_PW = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+        padding_P = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
+        columns_W = torch.arange(width, device=device)
+        mask_PW = columns_W >= padding_P[:, None] if bool(padding_P.any()) else None
+        cache = growing_cache(self.model.config)
+        logits_PV = self._forward(ids_PW, cache, mask_PW, (columns_W - padding_P[:, None]).clamp_min(0))
+
+        prompt_of_B = torch.repeat_interleave(
+            torch.arange(len(batch), device=device), torch.tensor([part.rows for part in batch], device=device)
+        )
+        row_count = len(prompt_of_B)
+        if row_count > len(batch):
+            cache.batch_select_indices(prompt_of_B)  # type: ignore[no-untyped-call]
+        logits_BV = logits_PV[prompt_of_B]
+        seeds_B = torch.tensor([s for part in batch for s in requests[part.index].seeds[part.start : part.stop]])
+        rows = _Rows(
+            index_B=torch.arange(row_count, device=device),
+            seeds_B=seeds_B.to(device),
+            caps_B=torch.tensor([shapes[part.index].max_tokens for part in batch], device=device)[prompt_of_B],
+            padding_B=padding_P[prompt_of_B],
+            ended_B=torch.zeros(row_count, dtype=torch.bool, device=device),
+            seen_BV=None,
+        )
+        if settings.repetition_penalty != 1.0:
+            seen_PV = torch.zeros(logits_PV.shape, dtype=torch.bool, device=device)
+            real_PW = columns_W >= padding_P[:, None]
+            seen_PV[torch.arange(len(batch), device=device)[:, None].expand_as(real_PW)[real_PW], ids_PW[real_PW]] = True
+            rows.seen_BV = seen_PV[prompt_of_B]
+        end_ids = torch.tensor(sorted(self.end_ids), device=device)
+        steps: list[tuple[Tensor, Tensor]] = []
+        lengths_B = torch.zeros(row_count, dtype=torch.long, device=device)
+        for position in range(cap):
+            tokens_B = choose_tokens(
+                logits_BV, seeds_B=rows.seeds_B, position=position, settings=settings, seen_BV=rows.seen_BV
+            )
+            steps.append((rows.index_B, tokens_B))
+            ending_B = torch.isin(tokens_B, end_ids) | (rows.caps_B == position + 1)
+            newly_B = ending_B & ~rows.ended_B
+            lengths_B[rows.index_B[newly_B]] = position + 1
+            rows.ended_B = rows.ended_B | ending_B
+            if progress and (ready := int(newly_B.sum())):
+                progress(ready)
+            ended = int(rows.ended_B.sum())
+            if ended == len(rows.index_B):
+                break
+            if ended >= len(rows.index_B) * _COMPACT_AT_SHARE:
+                alive = (~rows.ended_B).nonzero()[:, 0]
+                rows.select(alive)
+                cache.batch_select_indices(alive)  # type: ignore[no-untyped-call]
+                tokens_B = tokens_B[alive]
+            if rows.seen_BV is not None:
+                rows.seen_BV.scatter_(1, tokens_B[:, None], True)
+            mask = None
+            if mask_PW is not None:
+                mask = torch.arange(width + position + 1, device=device) >= rows.padding_B[:, None]
+            logits_BV = self._forward(
+                tokens_B[:, None], cache, mask, (width + position - rows.padding_B)[:, None]
+            )
+        table_BT = torch.zeros(row_count, len(steps), dtype=torch.long, device=device)
+        for position, (index_B, tokens_B) in enumerate(steps):
+            table_BT[index_B, position] = tokens_B
+        return [row[:length] for row, length in zip(table_BT.tolist(), lengths_B.tolist(), strict=True)]
+
+
+class _Rows:
+    """What belongs to each row that is still in the batch."""
+
+    def __init__(
+        self,
+        *,
+        index_B: Tensor,
+        seeds_B: Tensor,
+        caps_B: Tensor,
+        padding_B: Tensor,
+        ended_B: Tensor,
+        seen_BV: Tensor | None,
+    ) -> None:
+        self.index_B, self.seeds_B, self.caps_B = index_B, seeds_B, caps_B
+        self.padding_B, self.ended_B, self.seen_BV = padding_B, ended_B, seen_BV
+
+    def select(self, rows: Tensor) -> None:
+        self.index_B, self.seeds_B, self.caps_B = self.index_B[rows], self.seeds_B[rows], self.caps_B[rows]
+        self.padding_B, self.ended_B = self.padding_B[rows], self.ended_B[rows]
+        self.seen_BV = None if self.seen_BV is None else self.seen_BV[rows]
+
+
+def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every id that the generation_config, the config or the tokenizer calls an end of sequence: the union of the three.
+
+    Checkpoints disagree with themselves (a chat model's config often names the end of text, its generation_config the end
+    of a turn as well), and a completion that goes on after any of them is of no use.
+    """
+    ids: set[int] = set()
+    sources: tuple[Any, ...] = (getattr(model, "generation_config", None), model.config, tokenizer)
+    for source in sources:
+        found = getattr(source, "eos_token_id", None)
+        if found is not None:
+            ids.update(found if isinstance(found, list | tuple) else (found,))
+    if not ids:
+        raise UserError(
+            f"model {getattr(model, 'name_or_path', '')!r} names no end-of-sequence token; "
+            "set eos_token_id in its generation_config.json"
+        )
+    return frozenset(int(token) for token in ids)
+
+
+def max_positions(model: PreTrainedModel) -> int | None:
+    """Most tokens of prompt and completion together, or None where the architecture names no limit."""
+    found = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return None if found is None else int(found)
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """No gradients and no dropout inside; every module's own training flag afterwards as before.
+
+    Not inference mode: buffers that a model renews on the way could not be used in training afterwards.
+    """
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True

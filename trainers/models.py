@@ -1,0 +1,67 @@
+"""Loading a policy: weights and tokenizer of a local model folder, safetensors only, no code from the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from sdbench.tasks.errors import UserError
+from sdbench.trainers.model_folder import check_model_folder
+
+DtypeName = Literal["float64", "float32", "bfloat16", "float16"]
+_DTYPES: dict[str, torch.dtype] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+def load_policy(
+    path: Path | str, *, dtype: str = "float32", device: str = "cpu"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model (in eval mode, on the device) and the tokenizer of a folder.
+
+    Args:
+        path: a folder that ``check_model_folder`` accepts.
+        dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
+        device: a torch device, for example ``cpu`` or ``cuda``.
+
+    Raises:
+        UserError: the folder, the dtype or the device cannot be used, or the weights do not fill the model.
+    """
+    folder = check_model_folder(path)
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype {dtype!r} is not known; choose one of {', '.join(_DTYPES)}")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"device {device!r} is not a torch device; choose cpu or cuda") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {device!r} is not there: torch sees no CUDA device; choose cpu")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=_DTYPES[dtype],
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"model folder {str(path)!r} cannot be loaded by transformers ({reason}); "
+            "give a causal LM that needs no code of its own"
+        ) from error
+    # Weights that the file lacks would be drawn at random: a model, but not the user's.
+    if report["missing_keys"]:
+        raise UserError(
+            f"model folder {str(path)!r} lacks the weights of {sorted(report['missing_keys'])[0]!r}; "
+            "save the whole model with save_pretrained()"
+        )
+    return model.to(place).eval(), tokenizer
