@@ -13,6 +13,9 @@ from functools import cached_property
 from sdbench.tasks.nano.facts import FactTable, Hiddenness, default_facts, true_result
 from sdbench.tasks.nano.families import PROCEDURES, SIZES, Depth, Family, Operation, operand_names, procedure
 
+# The mark after which a solution begins.
+SOLUTION_MARK = ">"
+
 _PROBLEM_PATTERN = re.compile(r"(sum|alt|dot|poly)(\d):((?:[a-hx]\d)+)")
 
 

@@ -1,0 +1,186 @@
+"""The evaluate stage: one checkpoint on one suite, through lm-eval's own ``evaluate``, to a ``CheckpointResult``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from datasets import Dataset
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.evaluator import evaluate
+from lm_eval.tasks import TaskManager
+
+from sdbench.harness.lm_eval_adapter import SdbenchLM, generation_kwargs, quiet_lm_eval
+from sdbench.leaderboards.schema import (
+    CheckpointResult,
+    EvaluationSettings,
+    ProblemResult,
+    TaskResult,
+    TrainingSummary,
+)
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.metrics import avg_at_k
+from sdbench.tasks.nano12.loader import doc_to_text
+from sdbench.tasks.path import tasks_path
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.prompts import prompt_hash
+from sdbench.tasks.sampled_text import SampledText
+from sdbench.tasks.sampling.engine import Engine, Progress
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.tasks.sampling.store import SampleStore
+from sdbench.tasks.scoring import FILTER_NAME, METRIC_NAMES, keep_all_samples, process_results
+from sdbench.tasks.suites import Benchmark, Suite
+from sdbench.trainers.prompting import PromptFormat
+
+_PROBE = Problem(id="probe", text="PROBLEM", answer="")
+
+
+def evaluate_checkpoint(
+    *,
+    engine: Engine,
+    suite: Suite,
+    k: int,
+    sampling: SamplingSettings,
+    run_seed: int,
+    store: SampleStore,
+    grader: Grader,
+    condition: str,
+    training_seed: int | None,
+    reveals: tuple[str, ...],
+    training: TrainingSummary | None,
+    prompt_format: PromptFormat | None = None,
+    tasks: Sequence[str] | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> CheckpointResult:
+    """Score a checkpoint. The same inputs give the same result, byte for byte, whether samples were stored or not.
+
+    Args:
+        engine: draws the completions that ``store`` lacks.
+        suite: from ``tasks.suites``.
+        k: samples per problem.
+        sampling: how they are drawn; part of every stored sample's key.
+        run_seed: with task, problem id and sample index it makes each sample's seed.
+        store: this checkpoint's samples and verdicts, taken from and added to.
+        grader: grades what is not graded yet, each sample once.
+        condition: name of the row, ``base`` for the base model.
+        training_seed: None for a model that was not trained here.
+        reveals: what the condition's context reveals.
+        training: what the training was, or None.
+        prompt_format: how plain-language problems are asked, the very format of the training. The nano suite asks in its own.
+        tasks: some of the suite's tasks, or all.
+        limit: the first problems of each task, or all.
+        progress: called with the number of samples that have become ready.
+
+    Raises:
+        UserError: k below one, k above one with greedy sampling, an unknown task, a limit below one.
+    """
+    chosen = suite.select(tasks=tasks, limit=limit)
+    if k < 1:
+        raise UserError(f"k = {k} samples nothing; give 1 or more")
+    if sampling.temperature == 0 and k > 1:
+        raise UserError(
+            f"temperature = 0 with k = {k} draws the same text {k} times; set k to 1 or a temperature above 0"
+        )
+    if (prompt_format is None) != (suite.prompt_kind == "nano"):
+        raise ValueError(f"suite {suite.name!r} asks by {suite.prompt_kind!r} but prompt_format is {prompt_format!r}")
+    lm = SdbenchLM(
+        engine=engine,
+        sampling=sampling,
+        run_seed=run_seed,
+        store=store,
+        grader=grader,
+        write_prompt=prompt_format.student_prompt if prompt_format else None,
+        progress=progress,
+    )
+    with quiet_lm_eval():
+        loaded = _load_tasks(chosen, k=k, sampling=sampling)
+        found = evaluate(lm=lm, task_dict=loaded, limit=limit, bootstrap_iters=0, log_samples=False)
+    results = tuple(_task_result(benchmark, lm.samples) for benchmark in chosen.benchmarks)
+    for result in results:
+        _check_against_lm_eval(result, found["results"][result.task])
+    return CheckpointResult(
+        condition=condition,
+        training_seed=training_seed,
+        reveals=reveals,
+        settings=EvaluationSettings(
+            suite=suite.name,
+            k=k,
+            sampling=asdict(sampling),
+            prompt_hash=_prompt_hash(suite, prompt_format),
+            data_lock=chosen.data_lock,
+            engine=engine.name,
+        ),
+        training=training,
+        tasks=results,
+    )
+
+
+def _load_tasks(suite: Suite, *, k: int, sampling: SamplingSettings) -> dict[str, Any]:
+    if suite.packaged:
+        manager = TaskManager(include_defaults=False, include_path=str(tasks_path()))
+        loaded: dict[str, Any] = dict(manager.load(list(suite.tasks)))
+    else:
+        loaded = {"tasks": {benchmark.task: _task_of_rows(benchmark) for benchmark in suite.benchmarks}}
+    for task in loaded["tasks"].values():
+        task.set_config("repeats", k)
+        task.set_config("generation_kwargs", generation_kwargs(sampling))
+    return loaded
+
+
+def _task_of_rows(benchmark: Benchmark) -> ConfigurableTask:
+    """An lm-eval task over given problems. What it asks is written by the prompt format, from the problem's text."""
+    rows = [{"id": problem.id, "text": problem.text, "answer": problem.answer} for problem in benchmark.problems]
+    return ConfigurableTask(
+        config={
+            "task": benchmark.task,
+            "output_type": "generate_until",
+            "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},
+            "test_split": "test",
+            "num_fewshot": 0,
+            "doc_to_text": "text",
+            "doc_to_target": "answer",
+            "process_results": process_results,
+            "filter_list": [{"name": FILTER_NAME, "filter": [{"function": "custom", "filter_fn": keep_all_samples}]}],
+            "metric_list": [
+                {"metric": name, "aggregation": "mean", "higher_is_better": better}
+                for name, better in METRIC_NAMES.items()
+            ],
+            "generation_kwargs": {"until": []},
+        }
+    )
+
+
+def _task_result(benchmark: Benchmark, samples: Mapping[tuple[str, str], Sequence[SampledText]]) -> TaskResult:
+    return TaskResult(
+        task=benchmark.task,
+        group=benchmark.group,
+        problems=tuple(
+            ProblemResult(
+                problem_id=problem.id,
+                outcomes=tuple(sample.outcome for sample in samples[benchmark.task, problem.id]),
+                answers=tuple(sample.answer for sample in samples[benchmark.task, problem.id]),
+                completion_tokens=tuple(len(sample.token_ids) for sample in samples[benchmark.task, problem.id]),
+            )
+            for problem in benchmark.problems
+        ),
+    )
+
+
+def _check_against_lm_eval(result: TaskResult, found: Mapping[str, Any]) -> None:
+    """Fail where lm-eval's own avg@k is not that of our rows: then samples were lost or mixed up on the way."""
+    values = [avg_at_k(outcomes=problem.outcomes) for problem in result.problems]
+    known = [value for value in values if value is not None]
+    ours = fmean(known) if known else None
+    theirs = found.get(f"avg@k,{FILTER_NAME}")
+    if (ours is None) != (theirs is None) or (ours is not None and abs(ours - theirs) > 1e-9):
+        raise RuntimeError(f"{result.task}: lm-eval found avg@k {theirs}, the stored rows give {ours}")
+
+
+def _prompt_hash(suite: Suite, prompt_format: PromptFormat | None) -> str:
+    if prompt_format is None:
+        return prompt_hash(suite.prompt_kind, doc_to_text({"text": _PROBE.text}))
+    return prompt_hash(suite.prompt_kind, prompt_format.name, *map(str, prompt_format.student_prompt(_PROBE)))

@@ -1,0 +1,44 @@
+"""A completion's text that remembers how it came about, so that scoring can tell all six outcomes."""
+
+from __future__ import annotations
+
+from sdbench.tasks.outcome import FinishReason, Outcome
+
+
+class SampledText(str):
+    """The text of one completion, as lm-eval hands it from a model to a task.
+
+    lm-eval passes plain ``str`` and keeps neither finish reason nor token count; a subclass travels through it unharmed.
+
+    Attributes:
+        finish_reason: why the completion ended.
+        token_ids: the completion's tokens, the end token included where there is one.
+        outcome: what the grader made of it.
+        answer: the answer that was read, normalised, or None.
+    """
+
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...]
+    outcome: Outcome
+    answer: str | None
+
+    def __new__(
+        cls,
+        text: str,
+        *,
+        finish_reason: FinishReason,
+        token_ids: tuple[int, ...],
+        outcome: Outcome,
+        answer: str | None,
+    ) -> SampledText:
+        """The text with its history."""
+        sampled = super().__new__(cls, text)
+        sampled.finish_reason = finish_reason
+        sampled.token_ids = token_ids
+        sampled.outcome = outcome
+        sampled.answer = answer
+        return sampled
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, object]]:
+        """Copying and pickling keep the history (lm-eval copies and caches what models return)."""
+        return (str(self),), dict(vars(self))

@@ -1,0 +1,102 @@
+"""How lm-eval tasks score their samples: every sample, all k of a problem at once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+
+from sdbench.tasks.grading.verdict import GradeItem, Grader, outcome_of
+from sdbench.tasks.metrics import avg_at_k, maj_at_k, outcome_shares, pass_at_k
+from sdbench.tasks.outcome import Outcome
+from sdbench.tasks.sampled_text import SampledText
+
+# As the task YAML names it: metrics come out of lm-eval under "avg@k,all_samples".
+FILTER_NAME = "all_samples"
+# Metric -> whether higher is better. "k" is the number of samples a problem had.
+METRIC_NAMES = {
+    "avg@k": True,
+    "pass@k": True,
+    "maj@k": True,
+    "correct": True,
+    "wrong": False,
+    "no_answer": False,
+    "truncated": False,
+    "unfit": False,
+    "ungraded": False,
+    "k": True,
+}
+# What finish reasons tell; without them these shares are not zero but unknown.
+_NEED_FINISH_REASON = (Outcome.TRUNCATED, Outcome.UNFIT)
+
+
+def keep_all_samples(responses: Iterable[Iterable[str]], docs: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """lm-eval filter: hands the whole list of samples of each problem on to ``process_results``.
+
+    Warns where every problem's samples are k copies of one text, which is what a cache or a fixed seed makes of k
+    draws (``lm_eval --use_cache``, ``--gen_kwargs seed=1``), as greedy decoding does.
+    """
+    samples = [list(problem_responses) for problem_responses in responses]
+    several = [texts for texts in samples if len(texts) > 1]
+    if len(several) > 1 and all(len(set(texts)) == 1 for texts in several):
+        warnings.warn(
+            f"each of {len(several)} problems had one text {len(several[0])} times over: the samples are greedy, "
+            "cached or drawn with one seed, and pass@k and maj@k say no more than avg@k",
+            stacklevel=2,
+        )
+    return samples
+
+
+def process_results(doc: Mapping[str, str], results: Sequence[Sequence[str]]) -> dict[str, float]:
+    """lm-eval's ``process_results``: the metrics of one problem from all of its samples.
+
+    Args:
+        doc: the problem; its ``answer`` is the gold answer.
+        results: one element, the list of the problem's samples, as ``keep_all_samples`` hands it on. Samples that are
+            ``SampledText`` bring their outcomes; plain text is graded here, without finish reasons, and then the shares
+            that need them are absent.
+
+    Raises:
+        ValueError: one text came instead of a list (lm-eval's ``take_first``), or no sample at all.
+    """
+    (samples,) = results
+    if isinstance(samples, str) or not samples:
+        raise ValueError(
+            f"problem {doc['id']!r} came with {samples!r} instead of a list of samples: "
+            "the task needs the filter sdbench.tasks.scoring.keep_all_samples"
+        )
+    known = [sample for sample in samples if isinstance(sample, SampledText)]
+    if len(known) == len(samples):
+        outcomes = [sample.outcome for sample in known]
+        answers = [sample.answer for sample in known]
+        hidden: tuple[Outcome, ...] = ()
+    else:
+        verdicts = _default_grader().grade([GradeItem(gold=doc["answer"], prediction=text) for text in samples])
+        outcomes = [outcome_of(verdict, None) for verdict in verdicts]
+        answers = [verdict.extracted for verdict in verdicts]
+        hidden = _NEED_FINISH_REASON
+    return _metrics(outcomes, answers, hidden)
+
+
+def _metrics(outcomes: Sequence[Outcome], answers: Sequence[str | None], hidden: Sequence[Outcome]) -> dict[str, float]:
+    """The metrics of one problem; one that its ungraded samples leave open is absent, as are the hidden shares."""
+    k = len(outcomes)
+    graded = sum(outcome is not Outcome.UNGRADED for outcome in outcomes)
+    correct = sum(outcome is Outcome.CORRECT for outcome in outcomes)
+    values: dict[str, float | None] = {
+        "avg@k": avg_at_k(outcomes=outcomes),
+        "pass@k": pass_at_k(n=graded, c=correct, k=k),
+        "maj@k": maj_at_k(answers=answers, outcomes=outcomes),
+        "k": float(k),
+    }
+    shares = outcome_shares(outcomes=outcomes)
+    values.update({outcome.value: share for outcome, share in shares.items() if outcome not in hidden})
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@cache
+def _default_grader() -> Grader:
+    """The grader of plain ``lm_eval``: one for the whole process, since its workers take a second to start."""
+    from sdbench.tasks.grading.math_grader import MathGrader
+
+    return MathGrader()
