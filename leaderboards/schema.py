@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sdbench.tasks.outcome import Outcome
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 
 
 class _Strict(BaseModel):

@@ -1,0 +1,126 @@
+"""The board: what the ranking says, as typed values that every renderer shows and none computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sdbench.leaderboards.contrasts import Contrast
+from sdbench.leaderboards.schema import EvaluationSettings
+from sdbench.leaderboards.statistics import Interval
+from sdbench.tasks.outcome import Outcome
+
+BASE = "base"
+MACRO = "macro"
+MAX_UNGRADED_SHARE = 0.01
+
+Family = Literal["primary", "secondary"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A row on one benchmark, or on the mean of several. Shares in [0, 1]; None is undefined, never 0.
+
+    Attributes:
+        interval: avg@k with its limits; None where no sample of a benchmark could be graded.
+        bounds: avg@k if every ungraded sample were wrong, and if every one were right.
+        problems: how many problems it rests on, those without any graded sample included.
+    """
+
+    interval: Interval | None
+    pass_at_k: float | None
+    maj_at_k: float | None
+    outcomes: dict[Outcome, float]
+    bounds: tuple[float, float]
+    problems: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """What the training of one checkpoint spent, as the mean over a row's training seeds."""
+
+    rollouts: float
+    student_tokens: float
+    teacher_tokens: float
+
+    @property
+    def tokens(self) -> float:
+        """Student's and teacher's tokens together."""
+        return self.student_tokens + self.teacher_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One condition, all its training seeds together.
+
+    Attributes:
+        label: the condition's name, numbered where several rows bear it.
+        rank: place by macro avg@k among the rows that share its settings; None where it is not ranked.
+        unranked_reason: why it has no rank.
+        training_seeds: of the checkpoints it stands for; empty for the base model.
+        spending: None for the base model.
+        unbuilt: contexts that could not be built, by reason, over all seeds.
+        groups: macro over each group of benchmarks (``trained`` and ``deeper`` on nano).
+        comparable: rows with the same number share all that a comparison needs; the others are never paired.
+        notes: what a reader must know about this row.
+    """
+
+    condition: str
+    label: str
+    rank: int | None
+    unranked_reason: str | None
+    reveals: tuple[str, ...]
+    training_seeds: tuple[int, ...]
+    learning_rate: float | None
+    spending: Spending | None
+    unbuilt: dict[str, int]
+    completion_tokens: float
+    benchmarks: dict[str, Score]
+    macro: Score
+    groups: dict[str, Score]
+    settings: EvaluationSettings
+    comparable: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One contrast, first minus second, on one benchmark or on their mean.
+
+    Attributes:
+        scope: ``macro`` or the name of a benchmark.
+        contrast: None where the two may not be paired.
+        holm_p: p value adjusted within the family.
+        reason: why there is no contrast.
+    """
+
+    first: str
+    second: str
+    scope: str
+    family: Family
+    contrast: Contrast | None
+    holm_p: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """Rows in order of rank (one block after another where settings differ), contrasts, and what a reader must know.
+
+    ``contrasts_named`` says whether the primary contrasts were named beforehand, or are every pair of rows.
+    """
+
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    tasks: tuple[str, ...]
+    pass_k: int
+    confidence: float
+    contrasts_named: bool
+    notes: tuple[str, ...]
+
+    def macro_pair(self, first: str, second: str) -> Pair | None:
+        """The macro contrast of two rows by label, in the order it was computed in, or None."""
+        for pair in self.pairs:
+            if pair.scope == MACRO and {pair.first, pair.second} == {first, second}:
+                return pair
+        return None

@@ -1,0 +1,154 @@
+"""From results of checkpoints to the board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sdbench.leaderboards.board import Board, Row
+from sdbench.leaderboards.comparing import comparison_key, differences
+from sdbench.leaderboards.pairing import build_pairs
+from sdbench.leaderboards.reading import check_result
+from sdbench.leaderboards.rows import RowScores, build_row, group_into_rows
+from sdbench.leaderboards.schema import CheckpointResult
+from sdbench.tasks.errors import UserError
+
+
+def build_board(
+    results: Sequence[CheckpointResult],
+    *,
+    contrasts: Sequence[tuple[str, str]] | None = None,
+    pass_k: int | None = None,
+    confidence: float = 0.95,
+) -> Board:
+    """Rank the conditions of one or more runs.
+
+    Results of one condition that share evaluation settings and training settings make one row over their training
+    seeds; any others stand in rows of their own.
+
+    Args:
+        results: one a checkpoint; the base model has ``training=None`` and the condition ``base``.
+        contrasts: pairs of condition names, first minus second: the primary family named beforehand. None takes every
+            pair of rows.
+        pass_k: the k of pass@k; None takes the smallest k of the results. Undefined where there are fewer samples.
+        confidence: level of every interval.
+
+    Raises:
+        UserError: there are no results, one contradicts itself, or a contrast names one condition twice.
+    """
+    if not results:
+        raise UserError("no results to rank: give at least one evaluated checkpoint")
+    for first, second in contrasts or ():
+        if first == second:
+            raise UserError(f"contrast of {first!r} with itself: name two different conditions")
+    for result in results:
+        check_result(result)
+    k_of_pass = pass_k if pass_k is not None else min(result.settings.k for result in results)
+    members = group_into_rows(results)
+    labels = _labels(members)
+    keys: list[str] = []
+    for group in members:
+        if comparison_key(group[0]) not in keys:
+            keys.append(comparison_key(group[0]))
+    scored = [
+        build_row(
+            group,
+            label=label,
+            comparable=keys.index(comparison_key(group[0])),
+            pass_k=k_of_pass,
+            confidence=confidence,
+        )
+        for group, label in zip(members, labels, strict=True)
+    ]
+    scored = _rank(scored)
+    apart = _notes_by_label([entry.row for entry in scored], members, labels)
+    rows = tuple(
+        replace(entry.row, notes=(*entry.row.notes, apart[entry.row.label])) if entry.row.label in apart else entry.row
+        for entry in scored
+    )
+    return Board(
+        rows=rows,
+        pairs=build_pairs(scored, contrasts=contrasts, confidence=confidence),
+        tasks=tuple(dict.fromkeys(task for row in rows for task in row.benchmarks)),
+        pass_k=k_of_pass,
+        confidence=confidence,
+        contrasts_named=contrasts is not None,
+        notes=(*_seed_notes(rows), *(f"{label}: {note}." for label, note in apart.items())),
+    )
+
+
+def _labels(members: Sequence[Sequence[CheckpointResult]]) -> list[str]:
+    names = [group[0].condition for group in members]
+    return [
+        name if names.count(name) == 1 else f"{name} #{names[: index + 1].count(name)}"
+        for index, name in enumerate(names)
+    ]
+
+
+def _rank(scored: Sequence[RowScores]) -> list[RowScores]:
+    """Rows by comparable block, then by macro, those without a rank last; equal macros share a rank."""
+
+    def order(entry: RowScores) -> tuple[int, bool, float]:
+        macro = entry.row.macro.interval
+        return entry.row.comparable, entry.row.unranked_reason is not None, -(macro.estimate if macro else 0.0)
+
+    ordered = sorted(scored, key=order)
+    ranked = []
+    for entry in ordered:
+        row = entry.row
+        rank = None
+        if row.unranked_reason is None and row.macro.interval is not None:
+            mine = row.macro.interval.estimate
+            rank = 1 + sum(
+                other.row.comparable == row.comparable
+                and other.row.unranked_reason is None
+                and other.row.macro.interval is not None
+                and other.row.macro.interval.estimate > mine + 1e-12
+                for other in ordered
+            )
+        ranked.append(RowScores(row=replace(row, rank=rank), means=entry.means))
+    return ranked
+
+
+def _seed_notes(rows: Sequence[Row]) -> list[str]:
+    trained = [row for row in rows if row.spending is not None]
+    single = [row.label for row in trained if len(row.training_seeds) <= 1]
+    if not single:
+        return []
+    who = "Each condition" if len(single) == len(trained) else ", ".join(single)
+    return [
+        f"{who}: one training seed. Intervals and contrasts speak of these checkpoints; "
+        "another seed of the same condition may well lie outside."
+    ]
+
+
+def _notes_by_label(
+    rows: Sequence[Row], members: Sequence[Sequence[CheckpointResult]], labels: Sequence[str]
+) -> dict[str, str]:
+    """Why a row stands apart from others: other settings, or another row of the same condition."""
+    notes = {}
+    reference = rows[0]
+    compared = ", ".join(row.label for row in rows if row.comparable == reference.comparable)
+    for row in rows:
+        if row.comparable != reference.comparable:
+            named = differences(reference.settings, row.settings) or ["set of problems"]
+            notes[row.label] = f"not compared with {compared}: evaluated with another {', '.join(named)}"
+    for index, group in enumerate(members):
+        twin = next((i for i in range(index) if members[i][0].condition == group[0].condition), None)
+        if twin is not None and comparison_key(members[twin][0]) == comparison_key(group[0]):
+            notes[labels[index]] = f"apart from {labels[twin]}: {_why_apart(members[twin][0], group[0])}"
+    return notes
+
+
+def _why_apart(first: CheckpointResult, second: CheckpointResult) -> str:
+    if first.training is not None and second.training is not None:
+        named = [
+            f"{name} ({getattr(first.training, name)} / {getattr(second.training, name)})"
+            for name in ("feedback", "objective", "teacher", "learning_rate", "steps")
+            if getattr(first.training, name) != getattr(second.training, name)
+        ]
+        if named:
+            return f"they differ in {', '.join(named)}"
+    if first.reveals != second.reveals:
+        return "they differ in what they reveal"
+    return "they hold different results for the same training seed"

@@ -1,0 +1,89 @@
+"""Contrasts: which rows are paired, on what, and the adjustment within each family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from sdbench.leaderboards.board import MACRO, Family, Pair, Row
+from sdbench.leaderboards.comparing import differences
+from sdbench.leaderboards.contrasts import Contrast, holm, paired_contrast
+from sdbench.leaderboards.rows import RowScores
+
+
+def build_pairs(
+    scored: Sequence[RowScores], *, contrasts: Sequence[tuple[str, str]] | None, confidence: float
+) -> tuple[Pair, ...]:
+    """The primary family (macro contrasts), then the secondary one (each of its pairs on each benchmark).
+
+    Holm's adjustment is made within each family. A pair that may not be compared keeps its reason and no numbers.
+
+    Args:
+        scored: the rows in order of rank.
+        contrasts: pairs of condition names; None takes every pair of ranked rows that are comparable.
+        confidence: level of the limits.
+    """
+    wanted: list[tuple[RowScores, RowScores]] = []
+    primary: list[Pair] = []
+    if contrasts is None:
+        wanted = [
+            (a, b)
+            for a, b in combinations(scored, 2)
+            if a.row.comparable == b.row.comparable and a.row.rank is not None and b.row.rank is not None
+        ]
+    else:
+        for first, second in dict.fromkeys(contrasts):
+            sides = [[entry for entry in scored if entry.row.condition == name] for name in (first, second)]
+            missing = [name for name, side in zip((first, second), sides, strict=True) if not side]
+            if missing:
+                primary.append(_unpaired(first, second, f"no results of {' and '.join(missing)}"))
+            wanted += [(a, b) for a in sides[0] for b in sides[1]]
+    secondary: list[Pair] = []
+    for a, b in wanted:
+        reason = _why_unpaired(a.row, b.row)
+        if reason is not None:
+            primary.append(_unpaired(a.row.label, b.row.label, reason))
+            continue
+        tasks = list(a.row.benchmarks)
+        primary.append(_pair(a, b, tasks, scope=MACRO, family="primary", confidence=confidence))
+        secondary += [_pair(a, b, [task], scope=task, family="secondary", confidence=confidence) for task in tasks]
+    return (*_adjusted(primary), *_adjusted(secondary))
+
+
+def _pair(a: RowScores, b: RowScores, tasks: Sequence[str], *, scope: str, family: Family, confidence: float) -> Pair:
+    firsts, seconds = [], []
+    for task in tasks:
+        kept_P = ~(np.isnan(a.means[task]).any(axis=0) | np.isnan(b.means[task]).any(axis=0))
+        firsts.append(a.means[task][:, kept_P])
+        seconds.append(b.means[task][:, kept_P])
+    contrast: Contrast | None = None
+    reason = None
+    if all(means_SP.shape[1] for means_SP in firsts):
+        contrast = paired_contrast(firsts, seconds, confidence=confidence)
+    else:
+        reason = "no problem that both could be graded on"
+    return Pair(
+        first=a.row.label, second=b.row.label, scope=scope, family=family, contrast=contrast, holm_p=None, reason=reason
+    )
+
+
+def _unpaired(first: str, second: str, reason: str) -> Pair:
+    return Pair(first=first, second=second, scope=MACRO, family="primary", contrast=None, holm_p=None, reason=reason)
+
+
+def _why_unpaired(first: Row, second: Row) -> str | None:
+    if first.comparable != second.comparable:
+        named = differences(first.settings, second.settings)
+        return "they differ in " + (", ".join(named) if named else "their problems")
+    for row in (first, second):
+        if row.unranked_reason is not None:
+            return f"{row.label} is not ranked ({row.unranked_reason})"
+    return None
+
+
+def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:
+    adjusted = iter(holm([pair.contrast.p_value for pair in pairs if pair.contrast is not None]))
+    return [replace(pair, holm_p=next(adjusted)) if pair.contrast is not None else pair for pair in pairs]

@@ -1,0 +1,76 @@
+"""The board as JSON: ``{"format_version": 1, "rows": [...], "pairs": [...]}``; what is undefined is null."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sdbench.leaderboards.board import Board, Pair, Row, Score
+from sdbench.leaderboards.schema import FORMAT_VERSION
+
+
+def render_json(board: Board) -> str:
+    """The board as JSON text: shares in [0, 1], rows in order of rank, the same board always the same text."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        "rows": [_row(board, row) for row in board.rows],
+        "pairs": [_pair(pair) for pair in board.pairs],
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _row(board: Board, row: Row) -> dict[str, Any]:
+    spending = row.spending
+    return {
+        "condition": row.condition,
+        "label": row.label,
+        "rank": row.rank,
+        "unranked_reason": row.unranked_reason,
+        "reveals": list(row.reveals),
+        "training_seeds": len(row.training_seeds),
+        "seeds": list(row.training_seeds),
+        "learning_rate": row.learning_rate,
+        "rollouts": spending.rollouts if spending else None,
+        "student_tokens": spending.student_tokens if spending else None,
+        "teacher_tokens": spending.teacher_tokens if spending else None,
+        "unbuilt": dict(row.unbuilt),
+        "completion_tokens": row.completion_tokens,
+        "k": row.settings.k,
+        "pass_k": board.pass_k,
+        "confidence": board.confidence,
+        "benchmarks": {task: _score(score) for task, score in row.benchmarks.items()},
+        "macro": _score(row.macro),
+        "groups": {name: _score(score) for name, score in row.groups.items()},
+        "settings": row.settings.model_dump(mode="json"),
+        "notes": list(row.notes),
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    interval = score.interval
+    return {
+        "avg": interval.estimate if interval else None,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+        "pass": score.pass_at_k,
+        "maj": score.maj_at_k,
+        **{outcome.value: share for outcome, share in score.outcomes.items()},
+        "bounds": list(score.bounds),
+        "problems": score.problems,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    contrast = pair.contrast
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "scope": pair.scope,
+        "family": pair.family,
+        "estimate": contrast.estimate if contrast else None,
+        "low": contrast.low if contrast else None,
+        "high": contrast.high if contrast else None,
+        "p": contrast.p_value if contrast else None,
+        "holm_p": pair.holm_p,
+        "reason": pair.reason,
+    }

@@ -1,0 +1,157 @@
+"""Rows: which checkpoints stand together, and what they score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdbench.leaderboards.board import MAX_UNGRADED_SHARE, Row, Score, Spending
+from sdbench.leaderboards.comparing import comparison_key
+from sdbench.leaderboards.schema import CheckpointResult
+from sdbench.leaderboards.scores import TaskScores, mean_of_all, mean_of_known, score_checkpoint
+from sdbench.leaderboards.statistics import Array, mean_interval
+from sdbench.tasks.outcome import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowScores:
+    """A row and the arrays ``means_SP`` behind it, by benchmark; cells without any graded sample are NaN."""
+
+    row: Row
+    means: dict[str, Array]
+
+
+def _training_key(result: CheckpointResult) -> str:
+    training = result.training
+    if training is None:
+        return ""
+    return repr((training.feedback, training.objective, training.teacher, training.learning_rate, training.steps))
+
+
+def group_into_rows(results: Sequence[CheckpointResult]) -> list[list[CheckpointResult]]:
+    """A row's checkpoints differ in nothing but their training seed; a result given twice counts once."""
+    rows: dict[tuple[str, ...], list[list[CheckpointResult]]] = {}
+    for result in results:
+        key = (result.condition, comparison_key(result), _training_key(result), repr(result.reveals))
+        groups = rows.setdefault(key, [])
+        if any(result == known for group in groups for known in group):
+            continue
+        free = [group for group in groups if all(known.training_seed != result.training_seed for known in group)]
+        if free:
+            free[0].append(result)
+        else:
+            groups.append([result])
+    return [group for groups in rows.values() for group in groups]
+
+
+def build_row(
+    group: Sequence[CheckpointResult], *, label: str, comparable: int, pass_k: int, confidence: float
+) -> RowScores:
+    """Score one row. ``label`` is what it is called, ``comparable`` the block of rows that it may be compared with."""
+    first = group[0]
+    scores_S = [score_checkpoint(result, pass_k=pass_k) for result in group]
+    by_task = {
+        scores_T[0].task: scores_T for scores_T in zip(*(_in_order(s, scores_S[0]) for s in scores_S), strict=True)
+    }
+    means = {task: np.stack([scores.means_P for scores in per_seed]) for task, per_seed in by_task.items()}
+    benchmarks = {
+        task: _score([means[task]], [per_seed], k=first.settings.k, confidence=confidence)
+        for task, per_seed in by_task.items()
+    }
+    group_names = dict.fromkeys(per_seed[0].group for per_seed in by_task.values() if per_seed[0].group)
+
+    def over(tasks: Sequence[str]) -> Score:
+        return _score(
+            [means[task] for task in tasks],
+            [by_task[task] for task in tasks],
+            k=first.settings.k,
+            confidence=confidence,
+        )
+
+    macro = over(list(by_task))
+    trained = [result.training for result in group if result.training is not None]
+    unbuilt: dict[str, int] = {}
+    for training in trained:
+        for reason, count in training.unbuilt.items():
+            unbuilt[reason] = unbuilt.get(reason, 0) + count
+    row = Row(
+        condition=first.condition,
+        label=label,
+        rank=None,
+        unranked_reason=_unranked_reason(macro, benchmarks),
+        reveals=first.reveals,
+        training_seeds=tuple(sorted(result.training_seed for result in group if result.training_seed is not None)),
+        learning_rate=first.training.learning_rate if first.training is not None else None,
+        spending=Spending(
+            rollouts=float(np.mean([training.rollouts for training in trained])),
+            student_tokens=float(np.mean([training.student_tokens for training in trained])),
+            teacher_tokens=float(np.mean([training.teacher_tokens for training in trained])),
+        )
+        if trained
+        else None,
+        unbuilt=unbuilt,
+        completion_tokens=float(np.mean([scores.completion_tokens for s in scores_S for scores in s])),
+        benchmarks=benchmarks,
+        macro=macro,
+        groups={
+            name: over([task for task, per_seed in by_task.items() if per_seed[0].group == name])
+            for name in group_names
+        },
+        settings=first.settings,
+        comparable=comparable,
+        notes=_row_notes(group, macro, pass_k=pass_k),
+    )
+    return RowScores(row=row, means=means)
+
+
+def _in_order(scores: Sequence[TaskScores], like: Sequence[TaskScores]) -> list[TaskScores]:
+    by_task = {score.task: score for score in scores}
+    return [by_task[score.task] for score in like]
+
+
+def _score(means: Sequence[Array], per_seed: Sequence[Sequence[TaskScores]], *, k: int, confidence: float) -> Score:
+    """One benchmark, or the mean of several, over a row's seeds."""
+    strata = [means_SP[:, ~np.isnan(means_SP).any(axis=0)] for means_SP in means]
+    defined = all(means_SP.shape[1] for means_SP in strata)
+    cells = [score for seeds in per_seed for score in seeds]
+    return Score(
+        interval=mean_interval(strata, samples_per_problem=k, confidence=confidence) if defined else None,
+        pass_at_k=mean_of_all([mean_of_known([score.pass_at_k for score in seeds]) for seeds in per_seed]),
+        maj_at_k=mean_of_all([mean_of_known([score.maj_at_k for score in seeds]) for seeds in per_seed]),
+        outcomes={outcome: float(np.mean([score.outcomes[outcome] for score in cells])) for outcome in Outcome},
+        bounds=(
+            float(np.mean([score.bounds[0] for score in cells])),
+            float(np.mean([score.bounds[1] for score in cells])),
+        ),
+        problems=sum(means_SP.shape[1] for means_SP in means),
+    )
+
+
+def _unranked_reason(macro: Score, benchmarks: dict[str, Score]) -> str | None:
+    ungraded = macro.outcomes[Outcome.UNGRADED]
+    blank = [task for task, score in benchmarks.items() if score.interval is None]
+    if blank:
+        return f"no problem could be graded under every seed on {', '.join(blank)}"
+    if ungraded > MAX_UNGRADED_SHARE:
+        return (
+            f"{100 * ungraded:.1f} % of samples ungraded (more than {100 * MAX_UNGRADED_SHARE:.0f} %): "
+            f"its macro lies between {100 * macro.bounds[0]:.1f} and {100 * macro.bounds[1]:.1f} %"
+        )
+    return None
+
+
+def _row_notes(group: Sequence[CheckpointResult], macro: Score, *, pass_k: int) -> tuple[str, ...]:
+    notes = []
+    first = group[0]
+    if first.training is not None and len(group) == 1:
+        notes.append("one training seed: the interval is that of this checkpoint, not of the condition")
+    if macro.pass_at_k is None:
+        notes.append(f"pass@{pass_k} is undefined: too few graded samples a problem (k = {first.settings.k})")
+    if macro.outcomes[Outcome.UNGRADED] > 0:
+        notes.append(
+            f"{100 * macro.outcomes[Outcome.UNGRADED]:.2f} % of samples ungraded: avg@k lies between "
+            f"{100 * macro.bounds[0]:.1f} and {100 * macro.bounds[1]:.1f} %"
+        )
+    return tuple(notes)

@@ -1,0 +1,219 @@
+"""Intervals of one condition's mean accuracy over problems and training seeds.
+
+Shapes: S training seeds, P problems of one benchmark. A *stratum* is one benchmark, an array ``means_SP``: for each
+checkpoint and problem the mean of its k samples, in [0, 1]. The mean over several strata weighs each benchmark alike.
+The unit is the problem (Miller 2024, "Adding error bars to evals", arXiv 2411.00640); the k samples of a problem are
+one cluster and never counted as k units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Array = npt.NDArray[np.float64]
+
+# Below this a variance of shares is rounding noise: a hundred thousand seeds and problems come nowhere near it.
+ZERO_VARIANCE = 1e-18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A mean with its confidence limits, all shares in [0, 1]."""
+
+    estimate: float
+    low: float
+    high: float
+    standard_error: float
+    degrees_of_freedom: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class VarianceParts:
+    """The variance of a mean over crossed problems and training seeds, in parts, each with its degrees of freedom.
+
+    ``seed`` is the variance of the seeds' means over S, ``problem`` that of the problems' means over P, and
+    ``interaction`` the part that both of them contain (interaction and sampling noise). With one seed the first and
+    the last are zero.
+    """
+
+    seed: float
+    problem: float
+    interaction: float
+    seed_df: float
+    problem_df: float
+    interaction_df: float
+
+    @property
+    def seed_excess(self) -> float:
+        """What the draw of seeds adds to the variance; an estimate below zero counts as zero."""
+        return max(0.0, self.seed - self.interaction)
+
+    def seed_terms(self) -> list[tuple[float, float]]:
+        """The estimates that ``seed_excess`` is made of, with their degrees of freedom, for Satterthwaite's rule."""
+        if self.seed_excess == 0.0:
+            return []
+        return [(self.seed, self.seed_df), (self.interaction, self.interaction_df)]
+
+    def problem_term(self) -> tuple[float, float]:
+        """The variance from the draw of problems and from sampling, with its degrees of freedom."""
+        if self.problem >= self.interaction:
+            return self.problem, self.problem_df
+        return self.interaction, self.interaction_df
+
+    @property
+    def total(self) -> float:
+        """V_seed + V_problem - V_interaction, its parts kept from falling below zero."""
+        return self.seed_excess + self.problem_term()[0]
+
+
+def t_quantile(degrees_of_freedom: float, *, confidence: float = 0.95) -> float:
+    """Two-sided quantile of Student's t: a mean lies within this many standard errors."""
+    if np.isinf(degrees_of_freedom):
+        return float(special.ndtri(0.5 + confidence / 2))
+    return float(special.stdtrit(degrees_of_freedom, 0.5 + confidence / 2))
+
+
+def satterthwaite_df(terms: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Sum of variance estimates and its approximate degrees of freedom (Satterthwaite 1946, Biometrics 2:110).
+
+    Args:
+        terms: pairs of a variance estimate (as it enters the sum, squared weights included) and its degrees of freedom.
+
+    Returns:
+        The sum, and the degrees of freedom; infinite where every term is zero.
+    """
+    total = sum(variance for variance, _ in terms)
+    spread = sum(variance**2 / df for variance, df in terms if variance > 0.0)
+    return total, (total**2 / spread if spread > 0.0 else np.inf)
+
+
+def wilson_limits(share: float, *, trials: float, quantile: float) -> tuple[float, float]:
+    """Score limits of a proportion (Wilson 1927, JASA 22:209), for a possibly fractional effective number of trials.
+
+    ``quantile`` is the normal or t quantile. Of the methods that Franco, Little, Louis and Slud (2019, J. Surv. Stat.
+    Methodol. 7:334) compare for clustered samples, this one on an effective sample size keeps its level best.
+    """
+    squared = quantile**2 / trials
+    centre = (share + squared / 2) / (1 + squared)
+    half = quantile * np.sqrt(share * (1 - share) / trials + squared / (4 * trials)) / (1 + squared)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def variance_parts(strata: Sequence[Array]) -> VarianceParts:
+    """Variance parts of the mean over strata, problems and seeds of a two-way layout with one value a cell.
+
+    Two-way random-effects analysis of variance (Searle, Casella and McCulloch 1992, Variance Components, ch. 4).
+    Problems are independent between strata; the seeds are the same checkpoints in all of them, so the seed part is
+    taken from the seeds' means over all strata and keeps whatever a seed does to one benchmark alone.
+
+    Args:
+        strata: arrays ``means_SP`` with the same S and at least two problems each, no NaN.
+    """
+    weight = 1.0 / len(strata)
+    seeds = strata[0].shape[0]
+    problem_terms: list[tuple[float, float]] = []
+    interaction_terms: list[tuple[float, float]] = []
+    seed_means_S = np.zeros(seeds)
+    for means_SP in strata:
+        problems = means_SP.shape[1]
+        problem_means_P = means_SP.mean(axis=0)
+        row_means_S = means_SP.mean(axis=1)
+        seed_means_S += weight * row_means_S
+        problem_terms.append((weight**2 * float(problem_means_P.var(ddof=1)) / problems, problems - 1))
+        if seeds > 1:
+            residual_SP = means_SP - problem_means_P - row_means_S[:, None] + problem_means_P.mean()
+            df = (seeds - 1) * (problems - 1)
+            mean_square = float(np.sum(residual_SP**2)) / df
+            interaction_terms.append((weight**2 * mean_square / (seeds * problems), df))
+    problem, problem_df = satterthwaite_df(problem_terms)
+    interaction, interaction_df = satterthwaite_df(interaction_terms)
+    return VarianceParts(
+        seed=float(seed_means_S.var(ddof=1)) / seeds if seeds > 1 else 0.0,
+        problem=problem,
+        interaction=interaction,
+        seed_df=max(1, seeds - 1),
+        problem_df=problem_df,
+        interaction_df=interaction_df,
+    )
+
+
+def effective_problems(strata: Sequence[Array]) -> float:
+    """The number of equally weighted problems that carry as much: 1 / sum of squared weights (Kish 1965)."""
+    return float(len(strata) ** 2 / sum(1.0 / means_SP.shape[1] for means_SP in strata))
+
+
+def edge_width(strata: Sequence[Array], *, confidence: float) -> float:
+    """How far from 0 the upper score limit lies when no sample was right, each problem counting as one trial.
+
+    With no variance to estimate the samples of a problem are taken to depend on each other wholly, the worst case.
+    """
+    squared = t_quantile(sum(means_SP.shape[1] - 1 for means_SP in strata), confidence=confidence) ** 2
+    return squared / (effective_problems(strata) + squared)
+
+
+def mean_interval(strata: Sequence[Array], *, samples_per_problem: int, confidence: float = 0.95) -> Interval:
+    """Interval of the mean over strata, over both problems and training seeds; one seed: of that checkpoint's own mean.
+
+    Variance V_seed + V_problem - V_interaction with Satterthwaite's t quantile; with one seed V_problem, the
+    problem-clustered interval (Miller 2024, arXiv 2411.00640). The variance is at least that of as many independent
+    samples, which is a lower bound of the true one by the law of total variance. Where the symmetric interval would
+    leave [0, 1] the score interval on the effective number of trials p(1-p)/V takes its place (Korn and Graubard
+    1998, Surv. Methodol. 24:193; Franco et al. 2019). No upper limit lies below that of a share of 0, no lower limit
+    above that of a share of 1: so a share of 0 or 1 has a width.
+
+    Args:
+        strata: one array ``means_SP`` a benchmark, the same S in all, no NaN.
+        samples_per_problem: k.
+        confidence: level of the two-sided interval.
+
+    Raises:
+        ValueError: a stratum is empty, or the strata differ in the number of seeds.
+    """
+    _check_strata(strata)
+    share = float(np.mean([means_SP.mean() for means_SP in strata]))
+    if any(means_SP.shape[1] < 2 for means_SP in strata):
+        # One problem says nothing about how problems differ.
+        return Interval(estimate=share, low=0.0, high=1.0, standard_error=np.inf, degrees_of_freedom=0.0)
+    parts = variance_parts(strata)
+    _, df = satterthwaite_df([*parts.seed_terms(), parts.problem_term()])
+    variance = max(parts.total, _independent_variance(strata, samples_per_problem))
+    edge = edge_width(strata, confidence=confidence)
+    if variance <= ZERO_VARIANCE:
+        low, high = share, share
+    else:
+        quantile = t_quantile(df, confidence=confidence)
+        half = quantile * float(np.sqrt(variance))
+        low, high = share - half, share + half
+        if low < 0.0 or high > 1.0:
+            low, high = wilson_limits(share, trials=share * (1 - share) / variance, quantile=quantile)
+    return Interval(
+        estimate=share,
+        low=max(0.0, min(low, 1.0 - edge)),
+        high=min(1.0, max(high, edge)),
+        standard_error=float(np.sqrt(variance)),
+        degrees_of_freedom=df,
+    )
+
+
+def _independent_variance(strata: Sequence[Array], samples_per_problem: int) -> float:
+    shares = [float(means_SP.mean()) for means_SP in strata]
+    return (
+        sum(
+            share * (1 - share) / (means_SP.size * samples_per_problem)
+            for share, means_SP in zip(shares, strata, strict=True)
+        )
+        / len(strata) ** 2
+    )
+
+
+def _check_strata(strata: Sequence[Array]) -> None:
+    shapes = [means_SP.shape for means_SP in strata]
+    if not shapes or any(len(shape) != 2 or 0 in shape for shape in shapes):
+        raise ValueError(f"strata of shapes {shapes}: each needs at least one seed and one problem")
+    if len({shape[0] for shape in shapes}) > 1:
+        raise ValueError(f"strata of shapes {shapes}: all need the same training seeds")
