@@ -1,0 +1,177 @@
+"""Deciding without a mathematics library whatever can be decided so; the rest is left as pairs for math-verify.
+
+All answers here are normalised (``normalise``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdbench.tasks.grading.exact import numbers_equal, read_number
+from sdbench.tasks.grading.normalise import split_assignment, squeeze
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """A comparison that is settled, and the rule that settled it."""
+
+    equal: bool
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undecided:
+    """(gold, prediction) pairs that have to be equal, every one, for the prediction to be right."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listing:
+    """Several values: their brackets as written (empty for a bare list) and the values."""
+
+    brackets: str
+    items: tuple[str, ...]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Tuples and intervals are ordered; sets and bare lists are not."""
+        return self.brackets[:1] in ("(", "[")
+
+
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+_CONJUNCTION = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*,?\s*")
+_COLON = re.compile(r"\d+(?:\s*:\s*\d+)+")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_WORD = re.compile(r"[A-Za-z]{3,}")
+_FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"} | {
+    *("log", "exp", "sqrt", "min", "max", "gcd", "lcm", "mod"),
+}
+_PROSE_WORDS = 3
+
+
+def compare(gold: str, prediction: str) -> Decided | Undecided:
+    """Compare two normalised answers as far as text and exact numbers reach."""
+    gold_name, gold_value = split_assignment(gold)
+    prediction_name, prediction_value = split_assignment(prediction)
+    if gold_name and prediction_name and squeeze(gold_name) != squeeze(prediction_name):
+        return Undecided(pairs=((gold, prediction),))
+    if squeeze(gold_value) == squeeze(prediction_value):
+        return Decided(equal=True, rule="same_text")
+    settled = _compare_numbers(gold_value, prediction_value) or _compare_words(gold_value, prediction_value)
+    if settled is not None:
+        return settled
+    return _compare_listings(gold_value, prediction_value) or Undecided(pairs=((gold, prediction),))
+
+
+def _compare_numbers(gold: str, prediction: str) -> Decided | None:
+    gold_number, prediction_number = read_number(gold), read_number(prediction)
+    if gold_number is not None and prediction_number is not None:
+        return Decided(equal=numbers_equal(gold_number, prediction_number), rule="exact_number")
+    # "6:30" is a time or a ratio, to math-verify one fifth.
+    if bool(_COLON.fullmatch(gold)) or bool(_COLON.fullmatch(prediction)):
+        return Decided(equal=False, rule="ratio_or_time")
+    if gold_number is not None and len(_read_listing(prediction).items) > 1:
+        return Decided(equal=False, rule="several_values")
+    return None
+
+
+def _compare_words(gold: str, prediction: str) -> Decided | None:
+    gold_words, prediction_words = _words(gold), _words(prediction)
+    if gold_words is not None:
+        return Decided(equal=gold_words == prediction_words, rule="words")
+    if sum(word.lower() not in _FUNCTIONS for word in _WORD.findall(_COMMAND.sub(" ", prediction))) >= _PROSE_WORDS:
+        return Decided(equal=False, rule="prose")
+    return None
+
+
+def _words(text: str) -> str | None:
+    """A text of words alone, folded to one spelling; None where it may be mathematics (a single letter, a function)."""
+    folded = " ".join(
+        re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).replace("-", " ").strip(" .'\"()").casefold().split()
+    )
+    is_words = re.fullmatch(r"[^\W\d_]{2,}(?: [^\W\d_]+)*", folded) is not None
+    return folded if is_words and not _FUNCTIONS & set(folded.split()) and folded != "pi" else None
+
+
+def _compare_listings(gold: str, prediction: str) -> Decided | Undecided | None:
+    gold_list, prediction_list = _read_listing(gold), _read_listing(prediction)
+    if len(gold_list.items) < 2 or len(prediction_list.items) < 2:
+        return None
+    if gold_list.is_ordered:
+        same_brackets = gold_list.brackets == prediction_list.brackets
+        if not same_brackets and not (gold_list.brackets == "()" and prediction_list.brackets in ("", "{}")):
+            return Decided(equal=False, rule="other_brackets") if prediction_list.is_ordered else None
+        return _compare_in_order(gold_list.items, prediction_list.items)
+    if prediction_list.is_ordered:
+        return None
+    return _compare_in_any_order(gold_list.items, prediction_list.items)
+
+
+def _compare_in_order(gold: Sequence[str], prediction: Sequence[str]) -> Decided | Undecided:
+    if len(gold) != len(prediction):
+        return Decided(equal=False, rule="other_length")
+    results = [compare(one, other) for one, other in zip(gold, prediction, strict=True)]
+    if any(isinstance(result, Decided) and not result.equal for result in results):
+        return Decided(equal=False, rule="in_order")
+    pairs = tuple(pair for result in results if isinstance(result, Undecided) for pair in result.pairs)
+    return Undecided(pairs=pairs) if pairs else Decided(equal=True, rule="in_order")
+
+
+def _compare_in_any_order(gold: Sequence[str], prediction: Sequence[str]) -> Decided | None:
+    """Match the values of two sets; None where one could not be compared without math-verify."""
+    if len(gold) * len(prediction) > 400:
+        return None
+    left_over = list(prediction)
+    decided = True
+    for one in gold:
+        results = [compare(one, other) for other in left_over]
+        match = next((i for i, result in enumerate(results) if isinstance(result, Decided) and result.equal), None)
+        if match is not None:
+            del left_over[match]
+        elif all(isinstance(result, Decided) for result in results):
+            return Decided(equal=False, rule="in_any_order")
+        else:
+            decided = False
+    if not decided:
+        return None
+    return Decided(equal=not left_over, rule="in_any_order")
+
+
+def _read_listing(text: str) -> _Listing:
+    """The values at the top level of a list, set, tuple or interval; one value where it is none of these."""
+    text = text.replace("\\{", "{").replace("\\}", "}")
+    brackets = ""
+    if text[:1] in _PAIRS and _closing_index(text) == len(text) - 1 and text[-1] in ")]}":
+        brackets, text = text[0] + text[-1], text[1:-1]
+    if brackets[:1] not in ("(", "["):
+        text = _CONJUNCTION.sub(", ", text)
+    items = _split(text, ";")
+    if len(items) < 2:
+        items = _split(text, ",")
+    return _Listing(brackets=brackets, items=tuple(item.strip() for item in items))
+
+
+def _closing_index(text: str) -> int:
+    """Where the bracket that opens the text is closed, of whatever kind (intervals mix them); -1 where it is not."""
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0:
+            return index
+    return -1
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at the separators that stand in no bracket; empty parts are dropped."""
+    parts = [""]
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == separator and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part for part in parts if part.strip()]

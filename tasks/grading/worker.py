@@ -1,0 +1,139 @@
+"""The grading worker: a bare interpreter that compares answers with math-verify, one request at a time.
+
+Started by ``pool.py`` as ``python -m sdbench.tasks.grading.worker CPU_SECONDS MEMORY_BYTES``; JSON lines on standard
+input and output. It ends when its input does: it outlives the process that started it by one request at most.
+
+Time is counted in CPU seconds, so that a busy machine gives the same verdicts as an idle one: an alarm in the main
+thread interrupts Python code, and a CPU limit of the kernel ends what no alarm can interrupt (one huge power).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO
+
+GRACE_SECONDS = 1
+
+
+class _Overrun(BaseException):
+    """The CPU seconds of a request are spent. No ``except Exception`` on the way swallows it."""
+
+
+class _UnreadableError(Exception):
+    """math-verify reads nothing in an answer."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Answer requests until the input ends.
+
+    A request is ``{"pairs": [[gold, prediction], ...], "decimals": n}``. The reply is a line ``{"stage": ...}`` each
+    time a stage begins, then ``{"verdict": ..., "rule": ...}``.
+    """
+    cpu_seconds, memory_bytes = float(arguments[0]), int(arguments[1])
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    # Whatever a library prints must not reach the protocol.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    logging.disable(logging.CRITICAL)
+    import math_verify  # type: ignore[import-untyped]  # noqa: F401  loaded before the limits and before the first request is timed
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    signal.signal(signal.SIGPROF, _interrupt)
+    _send(replies, {"stage": "ready"})
+    for line in sys.stdin.buffer:
+        _send(replies, _judge(json.loads(line), cpu_seconds=cpu_seconds, replies=replies))
+
+
+def _judge(request: dict[str, Any], *, cpu_seconds: float, replies: BinaryIO) -> dict[str, str]:
+    stage = "gold"
+
+    def enter(name: str) -> None:
+        nonlocal stage
+        stage = name
+        _send(replies, {"stage": name})
+
+    _limit_cpu(cpu_seconds)
+    try:
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        equal = _equal(request["pairs"], decimals=request["decimals"], enter=enter)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    except (_Overrun, MemoryError, RecursionError):
+        return failure(stage, "too_costly")
+    except _UnreadableError:
+        return failure(stage, "unreadable")
+    except Exception:  # parsers raise whatever they like on what they cannot read
+        return failure(stage, "unreadable" if stage != "comparison" else "failed")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return {"verdict": "correct" if equal else "wrong", "rule": "math_verify"}
+
+
+def failure(stage: str, reason: str) -> dict[str, str]:
+    """What a failure in a stage makes of a sample.
+
+    A prediction that nobody can read within the limits is wrong: it alone was being read. Where the gold or the
+    comparison fails, the grader cannot say.
+    """
+    return {"verdict": "wrong" if stage == "prediction" else "ungraded", "rule": f"{stage}_{reason}"}
+
+
+def _equal(pairs: Sequence[tuple[str, str]], *, decimals: int, enter: Callable[[str], None]) -> bool:
+    from math_verify import verify
+
+    golds = [_parse(gold) for gold, _ in pairs]
+    enter("prediction")
+    predictions = [_parse(prediction) for _, prediction in pairs]
+    enter("comparison")
+    return all(
+        verify(
+            gold,
+            prediction,
+            float_rounding=decimals,
+            numeric_precision=decimals + 9,
+            timeout_seconds=None,
+            raise_on_error=True,
+        )
+        for gold, prediction in zip(golds, predictions, strict=True)
+    )
+
+
+def _parse(answer: str) -> Any:
+    from math_verify import LatexExtractionConfig, parse
+
+    # Boxed, because in bare text math-verify looks for numbers of its own accord, or for nothing ("$\$18.90$").
+    parsed = parse(
+        f"\\boxed{{{answer}}}",
+        extraction_config=[LatexExtractionConfig(boxed_match_priority=0)],
+        fallback_mode="no_fallback",
+        parsing_timeout=None,  # the alarm is ours
+        raise_on_error=True,
+    )
+    if not parsed:
+        raise _UnreadableError(answer)
+    return parsed
+
+
+def _limit_cpu(cpu_seconds: float) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = math.ceil(usage.ru_utime + usage.ru_stime + cpu_seconds + GRACE_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _interrupt(signal_number: int, frame: object) -> None:
+    raise _Overrun
+
+
+def _send(replies: BinaryIO, message: dict[str, str]) -> None:
+    replies.write(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
