@@ -1,17 +1,40 @@
-"""Prompt formats: how student and teacher are asked, as token ids, in one format for both."""
+"""Prompt formats: how student and teacher are asked, as token ids, in one format for both.
+
+Completions are token ids from end to end: a format only ever makes what stands before them.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.nano.problems import parse_problem
 from sdbench.tasks.problem import Problem
+from sdbench.tasks.prompts import math_question, prompt_hash
+from sdbench.trainers.conditions import StrictModel
+from sdbench.trainers.feedback import nano_contexts
+
+FormatName = Literal["nano", "chat", "plain"]
+
+
+class PromptSettings(StrictModel):
+    """Settings of the prompt formats that have any; ``nano`` has none.
+
+    ``student_thinking``, ``teacher_thinking``: the chat template's ``enable_thinking`` for either. ``teacher_prefill``:
+    text put between the teacher's generation prompt and the completion, for example an empty thinking block.
+    """
+
+    student_thinking: bool = False
+    teacher_thinking: bool = False
+    teacher_prefill: str = ""
 
 
 class PromptFormat(Protocol):
     """One way of asking. The completion follows the prompt's ids directly, for student and teacher alike."""
 
     @property
-    def name(self) -> str:
+    def name(self) -> FormatName:
         """``nano``, ``chat`` or ``plain``; recorded with every run."""
         ...
 
@@ -27,3 +50,151 @@ class PromptFormat(Protocol):
     def teacher_prompt(self, problem: Problem, context: str) -> tuple[int, ...]:
         """The ids of what the self-teacher sees: the same problem beside the privileged context."""
         ...
+
+
+class NanoFormat:
+    """The nano world's own: ``sum4:a3b8c9d4>``, the teacher's context before the mark."""
+
+    name: FormatName = "nano"
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.digest = prompt_hash(self.name, nano_contexts.teacher_prompt("PROBLEM", "CONTEXT"))
+
+    def student_prompt(self, problem: Problem) -> tuple[int, ...]:
+        """``problem>``."""
+        return _encode(self._tokenizer, nano_contexts.student_prompt(problem.text))
+
+    def teacher_prompt(self, problem: Problem, context: str) -> tuple[int, ...]:
+        """``problem`` ``context>``."""
+        return _encode(self._tokenizer, nano_contexts.teacher_prompt(problem.text, context))
+
+
+class ChatFormat:
+    """One user turn in the tokenizer's own chat template: the problem first, then the privileged context.
+
+    Raises:
+        UserError: the tokenizer has no template, or thinking is asked of a template that does not know it.
+    """
+
+    name: FormatName = "chat"
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        student_thinking: bool = False,
+        teacher_thinking: bool = False,
+        teacher_prefill: str = "",
+    ) -> None:
+        if not tokenizer.chat_template:
+            raise UserError("the tokenizer has no chat_template: use the format 'plain' or another base")
+        self._tokenizer = tokenizer
+        self.student_thinking, self.teacher_thinking = student_thinking, teacher_thinking
+        self.teacher_prefill = teacher_prefill
+        knows_thinking = self._render("PROBLEM", thinking=True) != self._render("PROBLEM", thinking=False)
+        for setting, value in (("student_thinking", student_thinking), ("teacher_thinking", teacher_thinking)):
+            if value and not knows_thinking:
+                raise UserError(
+                    f"{setting} = true, but this tokenizer's chat template knows no thinking: set it to false"
+                )
+        self.digest = prompt_hash(
+            self.name,
+            self._render(math_question("PROBLEM"), thinking=student_thinking),
+            self._render(_teacher_turn("PROBLEM", "CONTEXT"), thinking=teacher_thinking) + teacher_prefill,
+        )
+
+    def student_prompt(self, problem: Problem) -> tuple[int, ...]:
+        """The question as one user turn, up to where the assistant begins."""
+        return _encode(self._tokenizer, self._render(math_question(problem.text), thinking=self.student_thinking))
+
+    def teacher_prompt(self, problem: Problem, context: str) -> tuple[int, ...]:
+        """The same question and the context as one user turn, then ``teacher_prefill``."""
+        rendered = self._render(_teacher_turn(problem.text, context), thinking=self.teacher_thinking)
+        return _encode(self._tokenizer, rendered + self.teacher_prefill)
+
+    def _render(self, content: str, *, thinking: bool) -> str:
+        rendered: str = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=thinking,
+        )
+        return rendered
+
+
+class PlainFormat:
+    """For a base without a template: the question and a blank line, begun as the tokenizer begins any text."""
+
+    name: FormatName = "plain"
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        # Some bases were trained with a beginning-of-sequence token in front; their tokenizers put it there themselves.
+        first = tokenizer("x").input_ids[:1]
+        bos = tokenizer.bos_token_id
+        self._beginning: tuple[int, ...] = (bos,) if bos is not None and first == [bos] else ()
+        self.digest = prompt_hash(self.name, _plain(_teacher_turn("PROBLEM", "CONTEXT")), str(len(self._beginning)))
+
+    def student_prompt(self, problem: Problem) -> tuple[int, ...]:
+        """The question and a blank line."""
+        return self._beginning + _encode(self._tokenizer, _plain(math_question(problem.text)))
+
+    def teacher_prompt(self, problem: Problem, context: str) -> tuple[int, ...]:
+        """The question, the context, and a blank line."""
+        return self._beginning + _encode(self._tokenizer, _plain(_teacher_turn(problem.text, context)))
+
+
+def choose_format(
+    tokenizer: Any, problems: Sequence[Problem], *, settings: PromptSettings | None = None
+) -> PromptFormat:
+    """The format of a run, by one rule.
+
+    ``chat`` where the tokenizer has a chat template; else ``nano`` where every problem is a nano problem; else
+    ``plain``.
+
+    Raises:
+        UserError: there are no problems, the tokenizer cannot write one of them, or a setting has no meaning in the
+            chosen format.
+    """
+    if not problems:
+        raise UserError("no problems: a prompt format is chosen from the problems, give at least one")
+    chosen = settings or PromptSettings()
+    prompt_format: PromptFormat
+    if tokenizer.chat_template:
+        prompt_format = ChatFormat(tokenizer, **chosen.model_dump())
+    elif all(_is_nano(problem.text) for problem in problems):
+        prompt_format = NanoFormat(tokenizer)
+    else:
+        prompt_format = PlainFormat(tokenizer)
+    if prompt_format.name != "chat" and chosen != PromptSettings():
+        changed = ", ".join(sorted(chosen.model_dump(exclude_defaults=True)))
+        raise UserError(
+            f"{changed}: only the prompt format 'chat' has such settings, this run has {prompt_format.name!r}"
+        )
+    unknown = tokenizer.unk_token_id
+    for problem in problems:
+        if unknown is not None and unknown in _encode(tokenizer, problem.text):
+            raise UserError(f"problem {problem.id!r}: the base's tokenizer cannot write its text, choose another base")
+    return prompt_format
+
+
+def _teacher_turn(problem_text: str, context: str) -> str:
+    question = math_question(problem_text)
+    return f"{question}\n\n{context}" if context else question
+
+
+def _plain(turn: str) -> str:
+    return f"{turn}\n\n"
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:
+    return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+
+def _is_nano(text: str) -> bool:
+    try:
+        parse_problem(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The local trainer: one process, plain PyTorch, any Hugging Face causal LM, whole or LoRA."""

@@ -1,0 +1,72 @@
+"""Saving: the state that a killed training goes on from, and the finished checkpoint; each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from sdbench.tasks.errors import UserError
+
+PROVENANCE_FILE = "sdbench_provenance.json"
+ADAPTER_FOLDER = "adapter"
+_HEADER_KEY = "sdbench"
+
+
+def save_state(path: Path, *, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header into one safetensors file, replacing the file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    plain = {name: value.detach().contiguous() for name, value in tensors.items()}
+    save_file(plain, temporary, metadata={_HEADER_KEY: json.dumps(header, allow_nan=False)})
+    temporary.replace(path)
+
+
+def load_state(path: Path, *, device: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and header of a state file."""
+    with safe_open(path, framework="pt") as stream:
+        header: dict[str, Any] = json.loads(stream.metadata()[_HEADER_KEY])
+    return load_file(path, device=device), header
+
+
+def save_checkpoint(folder: Path, *, model: Any, tokenizer: Any, provenance: Mapping[str, Any]) -> None:
+    """Write a Hugging Face folder that plain transformers loads, with its provenance.
+
+    Adapters are saved in a folder of their own and merged into the weights; a peft model is of no use afterwards. The
+    folder is made under another name and renamed, its provenance written last.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".{folder.name}.building")
+    if building.exists():
+        shutil.rmtree(building)
+    building.mkdir()
+    whole = model
+    if hasattr(model, "merge_and_unload"):
+        model.save_pretrained(building / ADAPTER_FOLDER)
+        whole = model.merge_and_unload()
+    whole.save_pretrained(building)
+    tokenizer.save_pretrained(building)
+    text = json.dumps(provenance, indent=1, sort_keys=True, allow_nan=False)
+    (building / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
+    building.rename(folder)
+
+
+def read_provenance(folder: Path) -> dict[str, Any] | None:
+    """The provenance of a finished checkpoint, None where there is no folder yet.
+
+    Raises:
+        UserError: the folder is something else.
+    """
+    if not folder.exists():
+        return None
+    path = folder / PROVENANCE_FILE
+    if not path.is_file():
+        raise UserError(f"{str(folder)!r} exists and is no checkpoint of sdbench: remove it or write elsewhere")
+    provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return provenance

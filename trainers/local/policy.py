@@ -1,0 +1,117 @@
+"""The student: loaded whole or under LoRA adapters, without dropout, and the optimizer over what is trained."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sdbench.tasks.errors import UserError
+from sdbench.trainers.local.settings import LocalTrainerSettings, LoraSettings
+from sdbench.trainers.models import load_policy
+from sdbench.trainers.scoring import causal_lm, check_scorable
+
+
+def load_student(base: Path | str, *, settings: LocalTrainerSettings, seed: int) -> tuple[Any, Any]:
+    """The model to be trained, in eval mode on its device, and its tokenizer.
+
+    Raises:
+        UserError: the folder cannot be loaded, or its model cannot be trained here.
+    """
+    # Whole weights stay in float32, whatever is computed in: half-precision weights lose small updates.
+    dtype = "float32" if settings.weights == "whole" else settings.dtype
+    model, tokenizer = load_policy(base, dtype=dtype, device=device_of(settings))
+    check_scorable(model)
+    student: Any = add_adapters(model, settings.lora, seed=seed) if settings.weights == "lora" else model
+    _switch_dropout_off(student)
+    if settings.gradient_checkpointing:
+        causal_lm(student).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    student.eval()
+    return student, tokenizer
+
+
+def device_of(settings: LocalTrainerSettings) -> str:
+    """The device that the settings come to on this machine."""
+    if settings.device != "auto":
+        return settings.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def add_adapters(model: Any, settings: LoraSettings, *, seed: int) -> Any:
+    """The model under fresh adapters, drawn by seed; only they are trained.
+
+    Raises:
+        UserError: no module has one of the target names.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+    config = LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM"
+    )
+    device = model.get_output_embeddings().weight.device
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        # peft reads attributes that transformers has renamed; neither is the user's to mend.
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.manual_seed(seed)
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:
+            raise UserError(
+                f"lora.targets = {targets!r} cannot be adapted ({error}): name linear modules of the base"
+            ) from error
+
+
+def trained_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """The parameters that training moves, by name, in the model's order."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def make_optimizer(model: Any, *, settings: LocalTrainerSettings, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW over the trained parameters; weight decay on matrices alone."""
+    parameters = list(trained_parameters(model).values())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": settings.weight_decay},
+            {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        ],
+        lr=learning_rate,
+        betas=settings.betas,
+        eps=settings.epsilon,
+        fused=True,
+    )
+
+
+def compute_context(settings: LocalTrainerSettings) -> AbstractContextManager[Any]:
+    """What the model runs in: autocast where whole float32 weights are computed with in bfloat16."""
+    if settings.dtype == "bfloat16" and settings.weights == "whole":
+        return torch.autocast(device_of(settings).split(":")[0], dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+@contextmanager
+def training_mode(model: Any, *, settings: LocalTrainerSettings) -> Iterator[None]:
+    """Training mode where gradient checkpointing needs it (there is no dropout that it would wake), else as it was."""
+    if settings.gradient_checkpointing:
+        model.train()
+    try:
+        yield
+    finally:
+        model.eval()
+
+
+def _switch_dropout_off(model: nn.Module) -> None:
+    """A policy scored with dropout would not be the policy that sampled."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)

@@ -1,0 +1,93 @@
+"""The training pool: keeping the problems that the base rarely solves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.outcome import Outcome
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.engine import Engine, Progress
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.conditions import StrictModel
+from sdbench.trainers.local.rollouts import Draw, draw_completions, grade_groups
+from sdbench.trainers.prompting import PromptFormat
+
+SEED_TASK = "pool"
+
+
+class SolveRateFilter(StrictModel):
+    """Keep problems solved fewer than ``solved_less_than`` times in ``samples``."""
+
+    samples: int = Field(default=16, ge=1)
+    solved_less_than: int = Field(default=5, ge=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolveCount:
+    """How often the base solved one problem. ``ungraded`` samples might be right."""
+
+    problem_id: str
+    correct: int
+    ungraded: int
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilteredPool:
+    """The kept problems in their order, and the counts of all. ``completion_tokens`` is what the filter drew."""
+
+    kept: tuple[Problem, ...]
+    counts: tuple[SolveCount, ...]
+    completion_tokens: int
+
+
+def filter_by_solve_rate(
+    problems: Sequence[Problem],
+    *,
+    engine: Engine,
+    grader: Grader,
+    prompt_format: PromptFormat,
+    sampling: SamplingSettings,
+    seed: int,
+    settings: SolveRateFilter | None = None,
+    progress: Progress | None = None,
+) -> FilteredPool:
+    """Sample every problem and keep those that the base solves too rarely.
+
+    An ungraded sample counts as perhaps right: a problem is kept only where it stays below the bound even then.
+    """
+    bounds = settings or SolveRateFilter()
+    draws = [Draw(problem=problem, visit=0) for problem in problems]
+    completions = draw_completions(
+        draws,
+        engine=engine,
+        prompt_format=prompt_format,
+        sampling=sampling,
+        group_size=bounds.samples,
+        seed=seed,
+        seed_task=SEED_TASK,
+        progress=progress,
+    )
+    groups = grade_groups(draws, completions, grader=grader, group_size=bounds.samples)
+    counts = []
+    for group in groups:
+        outcomes = [rollout.outcome for rollout in group.rollouts]
+        counts.append(
+            SolveCount(
+                problem_id=group.problem.id,
+                correct=outcomes.count(Outcome.CORRECT),
+                ungraded=outcomes.count(Outcome.UNGRADED),
+                samples=len(outcomes),
+            )
+        )
+    kept = [
+        problem
+        for problem, count in zip(problems, counts, strict=True)
+        if count.correct + count.ungraded < bounds.solved_less_than
+    ]
+    tokens = sum(len(completion.token_ids) for group in completions for completion in group)
+    return FilteredPool(kept=tuple(kept), counts=tuple(counts), completion_tokens=tokens)

@@ -1,0 +1,88 @@
+"""The JSON lines that a training writes, one a step, one a rollout; after a kill they are cut to the saved step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sdbench.trainers.feedback.types import PrivilegedContext, Unbuilt
+from sdbench.trainers.local.contexts import Lesson
+from sdbench.trainers.local.update import UpdateResult
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows, one JSON line each; NaN is refused."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def keep_steps(path: Path, *, finished_steps: int) -> None:
+    """Drop the rows of steps that the saved state does not hold, and a last line that a kill cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break  # only the last line can be cut short
+        if row["step"] > finished_steps:
+            break
+        kept.append(line + "\n")
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
+
+
+def rollout_row(lesson: Lesson, *, step: int) -> dict[str, Any]:
+    """One rollout as it is recorded; ``step`` counts from 1."""
+    rollout, context = lesson.rollout, lesson.context
+    return {
+        "step": step,
+        "problem_id": rollout.problem_id,
+        "sample_index": rollout.sample_index,
+        "token_ids": list(rollout.token_ids),
+        "text": rollout.text,
+        "finish_reason": rollout.finish_reason.value,
+        "outcome": rollout.outcome.value,
+        "context": context.text if isinstance(context, PrivilegedContext) else None,
+        "unbuilt": context.reason if isinstance(context, Unbuilt) else None,
+        "advantage": lesson.advantage,
+        "learned_from": lesson.row is not None,
+    }
+
+
+def metrics_row(
+    *,
+    step: int,
+    learning_rate: float,
+    results: list[UpdateResult],
+    lessons: list[Lesson],
+    outcomes: Mapping[str, int],
+    unbuilt: Mapping[str, int],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """One step as it is recorded; ``step`` counts from 1. What was not measured is null.
+
+    Of several updates of a step the last one's values stand. ``mean_completion_tokens`` leaves unfit rollouts out.
+    """
+    last = results[-1] if results else None
+    lengths = [len(lesson.rollout.token_ids) for lesson in lessons if lesson.rollout.token_ids]
+    return {
+        "step": step,
+        "learning_rate": learning_rate,
+        "loss": last.loss if last else None,
+        "divergence": last.divergence if last else None,
+        "token_advantage": last.token_advantage if last else None,
+        "entropy": last.entropy if last else None,
+        "gradient_norm": last.gradient_norm if last else None,
+        "learned_from": sum(lesson.row is not None for lesson in lessons),
+        "mean_completion_tokens": sum(lengths) / len(lengths) if lengths else None,
+        "outcomes": dict(outcomes),
+        "unbuilt": dict(unbuilt),
+        "seconds": {phase: round(value, 4) for phase, value in seconds.items()},
+    }

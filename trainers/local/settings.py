@@ -1,0 +1,125 @@
+"""Everything that the local trainer can be told, where it writes, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from sdbench.trainers.conditions import StrictModel
+from sdbench.trainers.prompting import PromptSettings
+
+
+class LoraSettings(StrictModel):
+    """Low-rank adapters (peft). ``targets``: names of the modules they lie on, or ``all-linear``."""
+
+    rank: int = Field(default=64, ge=1)
+    alpha: int = Field(default=128, ge=1)
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class LocalTrainerSettings(StrictModel):
+    """Settings of the local trainer; what belongs to a condition (learning rate, budget, objective) stands there.
+
+    Attributes:
+        weights: ``whole`` trains every weight (kept in float32), ``lora`` adapters over a base kept in ``dtype``.
+        dtype: what is computed in.
+        device: ``auto`` takes a GPU where there is one.
+        temperature: what rollouts are drawn at and what losses and ratios use. Nothing is filtered out.
+        max_completion_tokens: the cap of a rollout, its end token included.
+        max_teacher_tokens: the most that the teacher's prompt and the completion may hold together; None is as much
+            as the model has positions for. A context that does not fit beside its problem is unbuilt, never cut.
+        updates_per_step: passes over a step's rollouts, one update each; ratios differ from one only after the first.
+        tokens_per_microbatch: padded tokens of the longer (teacher's) prompt and completion in one forward pass.
+        tokens_per_chunk: completion tokens whose logits are held at once.
+        warmup_updates: updates over which the learning rate rises linearly; constant from then on.
+        max_unbuilt_share: the run stops once more than this share of its rollouts has no context.
+        save_state_every_steps: how often the state for going on after a kill is written.
+    """
+
+    weights: Literal["whole", "lora"] = "whole"
+    lora: LoraSettings = LoraSettings()
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    gradient_checkpointing: bool = False
+    temperature: float = Field(default=1.0, gt=0)
+    max_completion_tokens: int = Field(default=96, ge=1)
+    max_teacher_tokens: int | None = Field(default=None, ge=2)
+    prompts: PromptSettings = PromptSettings()
+    updates_per_step: int = Field(default=1, ge=1)
+    tokens_per_microbatch: int = Field(default=16384, ge=1)
+    tokens_per_chunk: int = Field(default=1024, ge=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    gradient_clip: float | None = Field(default=1.0, gt=0)
+    warmup_updates: int = Field(default=0, ge=0)
+    max_unbuilt_share: float = Field(default=0.5, ge=0, le=1)
+    save_state_every_steps: int = Field(default=20, ge=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOutputs:
+    """Where one training writes; the caller owns the layout.
+
+    Attributes:
+        checkpoint_dir: the finished checkpoint, a Hugging Face folder; there only once it is complete.
+        metrics_file: one JSON line a step.
+        rollouts_file: one JSON line a rollout.
+        state_file: what a killed run goes on from; gone once the checkpoint is complete.
+    """
+
+    checkpoint_dir: Path
+    metrics_file: Path
+    rollouts_file: Path
+    state_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """What a condition was trained with and what it spent; holds no times.
+
+    Attributes:
+        rollouts: completions drawn, unfit ones included.
+        student_tokens: completion tokens drawn.
+        teacher_tokens: tokens the teacher read, prompt and completion.
+        unbuilt: rollouts without a context, by reason.
+        ungraded: rollouts that the grader could not judge, and that reward could not use.
+    """
+
+    feedback: str
+    objective: str
+    teacher: str
+    learning_rate: float
+    steps: int
+    rollouts: int
+    student_tokens: int
+    teacher_tokens: int
+    unbuilt: dict[str, int]
+    ungraded: int
+    reveals: tuple[str, ...]
+
+
+Phase = Literal["rollouts", "grading", "feedback", "update", "saving"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProgress:
+    """Where a training stands. ``step`` counts finished steps; ``rollouts`` all that were drawn so far.
+
+    ``loss`` and ``solved_share`` are those of the last finished step, None before there is one (or, the loss, where no
+    rollout of that step could be learned from).
+    """
+
+    step: int
+    steps: int
+    phase: Phase
+    rollouts: int
+    loss: float | None = None
+    solved_share: float | None = None
+
+
+ProgressCallback = Callable[[TrainingProgress], None]

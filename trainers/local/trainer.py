@@ -1,0 +1,398 @@
+"""The local trainer: one condition, one seed, one process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.outcome import Outcome
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state
+from sdbench.trainers.conditions import ConditionSpec, GrpoSettings
+from sdbench.trainers.critic.critic import Critic
+from sdbench.trainers.engines.hf import HfEngine, max_positions
+from sdbench.trainers.feedback.materials import check_needs
+from sdbench.trainers.feedback.reasons import count_unbuilt
+from sdbench.trainers.feedback.registry import make_feedback
+from sdbench.trainers.feedback.types import FeedbackType, Needs
+from sdbench.trainers.feedback.writers import context_writer
+from sdbench.trainers.local.contexts import Lesson, TeacherLessons, check_unbuilt_share, reward_lessons
+from sdbench.trainers.local.policy import (
+    compute_context,
+    device_of,
+    load_student,
+    make_optimizer,
+    trained_parameters,
+)
+from sdbench.trainers.local.records import append_lines, keep_steps, metrics_row, rollout_row
+from sdbench.trainers.local.rollouts import Draw, Group, ProblemOrder, draw_completions, grade_groups, outcome_counts
+from sdbench.trainers.local.settings import (
+    LocalTrainerSettings,
+    Phase,
+    ProgressCallback,
+    TrainerOutputs,
+    TrainingProgress,
+    TrainingRecord,
+)
+from sdbench.trainers.local.update import Learner, UpdateResult, update
+from sdbench.trainers.model_folder import model_digest
+from sdbench.trainers.prompting import PromptFormat, choose_format
+from sdbench.trainers.scoring import causal_lm
+from sdbench.trainers.teacher import make_teacher
+
+SEED_TASK = "train"
+
+
+def train_condition(
+    *,
+    condition: ConditionSpec,
+    base: str | Path,
+    problems: Sequence[Problem],
+    settings: LocalTrainerSettings,
+    seed: int,
+    outputs: TrainerOutputs,
+    grader: Grader,
+    critic: Critic | None = None,
+    progress: ProgressCallback | None = None,
+) -> TrainingRecord:
+    """Train one condition from the base to its checkpoint; a killed training goes on where its state was saved.
+
+    The same arguments give the same weights, killed in between or not (bit for bit on a CPU with as many threads). A
+    training that is finished is not run again: its record is read back.
+
+    Args:
+        condition: feedback, objective, teacher, budget, learning rate.
+        base: a Hugging Face model folder.
+        problems: the pool, in an order that is part of the run.
+        settings: of the trainer.
+        seed: of the problems' order, every sample and fresh adapters.
+        outputs: where to write.
+        grader: gives rollouts their outcome.
+        critic: makes critiques where the feedback needs them.
+        progress: told of every phase and step.
+
+    Raises:
+        UserError: the condition cannot be trained with these settings, problems or base; too many contexts are
+            unbuilt; or the outputs hold another training.
+        FloatingPointError: the training has diverged.
+    """
+    feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
+    _check(condition, feedback=feedback, problems=problems, critic=critic)
+    identity = _identity(condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic)
+    finished = read_provenance(outputs.checkpoint_dir)
+    if finished is not None:
+        if finished["identity"] != identity["identity"]:
+            raise UserError(
+                f"{str(outputs.checkpoint_dir)!r} holds the checkpoint of another training "
+                f"({finished['condition']['name']!r}, seed {finished['seed']}): remove it or write elsewhere"
+            )
+        return _record_of(finished["record"])
+    training = _Training(
+        condition=condition,
+        feedback=feedback,
+        base=base,
+        problems=problems,
+        settings=settings,
+        seed=seed,
+        outputs=outputs,
+        grader=grader,
+        critic=critic,
+        progress=progress,
+        identity=identity,
+    )
+    return training.run()
+
+
+@dataclass(kw_only=True)
+class _Spent:
+    """What a training has spent so far; saved with its state."""
+
+    steps: int = 0
+    rollouts: int = 0
+    student_tokens: int = 0
+    teacher_tokens: int = 0
+    ungraded: int = 0
+    unbuilt: Counter[str] = field(default_factory=Counter)
+
+
+class _Training:
+    """One training under way."""
+
+    def __init__(
+        self,
+        *,
+        condition: ConditionSpec,
+        feedback: FeedbackType,
+        base: str | Path,
+        problems: Sequence[Problem],
+        settings: LocalTrainerSettings,
+        seed: int,
+        outputs: TrainerOutputs,
+        grader: Grader,
+        critic: Critic | None,
+        progress: ProgressCallback | None,
+        identity: dict[str, Any],
+    ) -> None:
+        self.condition, self.feedback, self.settings, self.seed = condition, feedback, settings, seed
+        self.outputs, self.grader, self.progress, self.identity = outputs, grader, progress, identity
+        self.device = device_of(settings)
+        self.model, self.tokenizer = load_student(base, settings=settings, seed=seed)
+        self.prompt_format: PromptFormat = choose_format(self.tokenizer, problems, settings=settings.prompts)
+        self.engine = HfEngine(causal_lm(self.model), self.tokenizer)
+        self.learner = Learner(
+            model=self.model,
+            teacher=make_teacher(condition.teacher, self.model),
+            optimizer=make_optimizer(self.model, settings=settings, learning_rate=condition.learning_rate),
+            objective=condition.objective,
+            settings=settings,
+            device=self.device,
+        )
+        positions = max_positions(causal_lm(self.model))
+        limits = [limit for limit in (settings.max_teacher_tokens, positions) if limit is not None]
+        self.teacher_lessons = TeacherLessons(
+            condition=condition,
+            feedback=feedback,
+            prompt_format=self.prompt_format,
+            writer=context_writer(self.prompt_format.name),
+            critic=critic,
+            seed=seed,
+            max_teacher_tokens=min(limits, default=None),
+        )
+        self.order = ProblemOrder(problems=problems, seed=seed)
+        self.spent = _Spent()
+        self.last_loss: float | None = None
+        self.last_solved: float | None = None
+
+    def run(self) -> TrainingRecord:
+        """From the saved state, if there is one, to the checkpoint."""
+        self._restore()
+        for path in (self.outputs.metrics_file, self.outputs.rollouts_file):
+            keep_steps(path, finished_steps=self.spent.steps)
+        budget, every = self.condition.budget, self.settings.save_state_every_steps
+        while self.spent.steps < budget.steps:
+            self._step()
+            if self.spent.steps % every == 0 and self.spent.steps < budget.steps:
+                self._save()
+            self._say("rollouts" if self.spent.steps < budget.steps else "saving")
+        record = self._record()
+        provenance = {**self.identity, "record": asdict(record), "prompt_format": self.prompt_format.name}
+        provenance["prompt_digest"] = self.prompt_format.digest
+        save_checkpoint(self.outputs.checkpoint_dir, model=self.model, tokenizer=self.tokenizer, provenance=provenance)
+        self.outputs.state_file.unlink(missing_ok=True)
+        return record
+
+    def _step(self) -> None:
+        step, budget = self.spent.steps, self.condition.budget
+        seconds: dict[str, float] = {}
+        draws = self.order.draws(step=step, problems_per_step=budget.rollouts_per_step // budget.group_size)
+        with self._phase("rollouts", seconds):
+            groups_ids = self._draw(draws)
+        with self._phase("grading", seconds):
+            groups = grade_groups(draws, groups_ids, grader=self.grader, group_size=budget.group_size)
+        with self._phase("feedback", seconds):
+            lessons = self._lessons(groups, step)
+        unbuilt = count_unbuilt(lesson.context for lesson in lessons if lesson.context is not None)
+        self.spent.rollouts += len(lessons)
+        self.spent.unbuilt.update(unbuilt)
+        outcomes = outcome_counts(groups)
+        # Told before anything is learned: a run that cannot see its contexts has no business going on.
+        check_unbuilt_share(
+            self.spent.unbuilt,
+            rollouts=self.spent.rollouts,
+            limit=self.settings.max_unbuilt_share,
+            condition=self.condition.name,
+        )
+        rate = self._learning_rate(step)
+        rows = [lesson.row for lesson in lessons if lesson.row is not None]
+        with self._phase("update", seconds):
+            passes = self.settings.updates_per_step
+            results = update(rows, self.learner, learning_rate=rate, passes=passes) if rows else []
+        self._count(lessons, results, outcomes)
+        append_lines(self.outputs.rollouts_file, [rollout_row(lesson, step=step + 1) for lesson in lessons])
+        row = metrics_row(
+            step=step + 1,
+            learning_rate=rate,
+            results=results,
+            lessons=lessons,
+            outcomes=outcomes,
+            unbuilt=unbuilt,
+            seconds=seconds,
+        )
+        append_lines(self.outputs.metrics_file, [row])
+
+    def _draw(self, draws: Sequence[Draw]) -> list[list[Any]]:
+        sampling = SamplingSettings(
+            temperature=self.settings.temperature, max_tokens=self.settings.max_completion_tokens
+        )
+        with compute_context(self.settings):
+            return draw_completions(
+                draws,
+                engine=self.engine,
+                prompt_format=self.prompt_format,
+                sampling=sampling,
+                group_size=self.condition.budget.group_size,
+                seed=self.seed,
+                seed_task=SEED_TASK,
+            )
+
+    def _lessons(self, groups: Sequence[Group], step: int) -> list[Lesson]:
+        objective = self.condition.objective
+        if isinstance(objective, GrpoSettings):
+            return reward_lessons(groups, objective=objective, prompt_format=self.prompt_format)
+        return self.teacher_lessons.lessons(groups, step=step)
+
+    def _count(self, lessons: Sequence[Lesson], results: Sequence[UpdateResult], outcomes: dict[str, int]) -> None:
+        self.spent.steps += 1
+        self.spent.student_tokens += sum(len(lesson.rollout.token_ids) for lesson in lessons)
+        self.spent.teacher_tokens += sum(result.teacher_tokens for result in results)
+        self.spent.ungraded += outcomes[Outcome.UNGRADED.value]
+        self.last_loss = results[-1].loss if results else None
+        self.last_solved = outcomes[Outcome.CORRECT.value] / len(lessons)
+
+    def _learning_rate(self, step: int) -> float:
+        warmup = self.settings.warmup_updates
+        done = step * self.settings.updates_per_step
+        return self.condition.learning_rate * min(1.0, (done + 1) / (warmup + 1))
+
+    @contextmanager
+    def _phase(self, name: Phase, seconds: dict[str, float]) -> Iterator[None]:
+        self._say(name)
+        started = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - started
+
+    def _say(self, phase: Phase) -> None:
+        if self.progress is not None:
+            self.progress(
+                TrainingProgress(
+                    step=self.spent.steps,
+                    steps=self.condition.budget.steps,
+                    phase=phase,
+                    rollouts=self.spent.rollouts,
+                    loss=self.last_loss,
+                    solved_share=self.last_solved,
+                )
+            )
+
+    def _record(self) -> TrainingRecord:
+        return TrainingRecord(
+            feedback=self.condition.feedback.name,
+            objective=self.condition.objective.name,
+            teacher=self.condition.teacher.kind,
+            learning_rate=self.condition.learning_rate,
+            steps=self.spent.steps,
+            rollouts=self.spent.rollouts,
+            student_tokens=self.spent.student_tokens,
+            teacher_tokens=self.spent.teacher_tokens,
+            unbuilt=dict(sorted(self.spent.unbuilt.items())),
+            ungraded=self.spent.ungraded,
+            reveals=self.feedback.reveals.names,
+        )
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": value.detach() for name, value in trained_parameters(self.model).items()}
+        for name, parameter in trained_parameters(self.model).items():
+            state = self.learner.optimizer.state.get(parameter, {})
+            tensors |= {f"optimizer.{key}.{name}": value for key, value in state.items()}
+        tensors |= {f"teacher.{name}": value for name, value in self.learner.teacher.state().items()}
+        header = {"identity": self.identity["identity"], "spent": {**asdict(self.spent)}}
+        save_state(self.outputs.state_file, tensors=tensors, header=header)
+
+    def _restore(self) -> None:
+        path = self.outputs.state_file
+        if not path.exists():
+            return
+        tensors, header = load_state(path, device=self.device)
+        if header["identity"] != self.identity["identity"]:
+            raise UserError(f"{str(path)!r} is the state of another training: remove it or write elsewhere")
+        teacher_state = {}
+        parameters = trained_parameters(self.model)
+        for key, value in tensors.items():
+            kind, name = key.split(".", 1)
+            if kind == "model":
+                parameters[name].data.copy_(value)
+            elif kind == "teacher":
+                teacher_state[name] = value
+            else:
+                slot, owner = name.split(".", 1)
+                # A counter of steps stays where the optimizer keeps it: on the parameter's device when fused.
+                self.learner.optimizer.state[parameters[owner]][slot] = value
+        self.learner.teacher.load_state(teacher_state)
+        spent = header["spent"]
+        self.spent = _Spent(**{**spent, "unbuilt": Counter(spent["unbuilt"])})
+
+
+def _check(
+    condition: ConditionSpec, *, feedback: FeedbackType, problems: Sequence[Problem], critic: Critic | None
+) -> None:
+    budget, name = condition.budget, condition.name
+    if not problems:
+        raise UserError(f"condition {name!r} has no training problems: give some, or loosen the solve-rate filter")
+    repeated = [identity for identity, count in Counter(problem.id for problem in problems).items() if count > 1]
+    if repeated:
+        raise UserError(f"two training problems have the id {repeated[0]!r}: give every problem an id of its own")
+    if budget.rollouts_per_step % budget.group_size:
+        raise UserError(
+            f"condition {name!r}: rollouts_per_step = {budget.rollouts_per_step} is no multiple of group_size = "
+            f"{budget.group_size}"
+        )
+    if condition.objective.name == "grpo":
+        if feedback.needs is not Needs.NOTHING:
+            raise UserError(
+                f"condition {name!r}: the objective 'grpo' shows no context, so feedback {condition.feedback.name!r} "
+                "would not be seen: use 'distillation', or the feedback 'binary_reward'"
+            )
+        if budget.group_size < 2:
+            raise UserError(
+                f"condition {name!r}: grpo compares the rollouts of a group, so group_size must be 2 or more"
+            )
+    check_needs(
+        feedback,
+        has_solutions=any(problem.solution is not None for problem in problems),
+        has_critic=critic is not None,
+        group_size=budget.group_size,
+        problem_count=min(len(problems), budget.rollouts_per_step // budget.group_size),
+    )
+    if critic is not None and Needs.CRITIQUE in feedback.needs:
+        critic.check_problems(problems)
+
+
+def _identity(
+    *,
+    condition: ConditionSpec,
+    base: str | Path,
+    problems: Sequence[Problem],
+    settings: LocalTrainerSettings,
+    seed: int,
+    critic: Critic | None,
+) -> dict[str, Any]:
+    """Provenance of a training: all that its weights follow from, and one hash over it."""
+    pool = json.dumps([asdict(problem) for problem in problems], sort_keys=True)
+    made_from = {
+        "condition": condition.model_dump(mode="json"),
+        "base_digest": model_digest(base),
+        "problems_digest": hashlib.sha256(pool.encode()).hexdigest()[:16],
+        "problem_count": len(problems),
+        # How often the state is saved and where it stops changes no weight.
+        "settings": settings.model_dump(mode="json", exclude={"save_state_every_steps", "max_unbuilt_share"}),
+        "critic": None if critic is None else critic.name,
+        "seed": seed,
+    }
+    identity = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+    packages = {name: version(name) for name in ("sdbench", "torch", "transformers", "peft")}
+    return {"format_version": 1, "identity": identity, **made_from, "packages": packages}
+
+
+def _record_of(saved: dict[str, Any]) -> TrainingRecord:
+    return TrainingRecord(**{**saved, "reveals": tuple(saved["reveals"])})
