@@ -13,6 +13,7 @@ from sdbench.tasks.outcome import Outcome
 BASE = "base"
 MACRO = "macro"
 MAX_UNGRADED_SHARE = 0.01
+ONE_SEED_NOTE = "one training seed: the interval is that of this checkpoint, not of the condition"
 
 Family = Literal["primary", "secondary"]
 
@@ -107,7 +108,10 @@ class Pair:
 class Board:
     """Rows in order of rank (one block after another where settings differ), contrasts, and what a reader must know.
 
-    ``contrasts_named`` says whether the primary contrasts were named beforehand, or are every pair of rows.
+    Attributes:
+        contrasts_named: whether the primary contrasts were named beforehand, or are every pair of rows.
+        seed_note: what rows of one training seed cannot say; None where there is no such row.
+        notes: which rows stand apart from others, and why.
     """
 
     rows: tuple[Row, ...]
@@ -116,6 +120,7 @@ class Board:
     pass_k: int
     confidence: float
     contrasts_named: bool
+    seed_note: str | None
     notes: tuple[str, ...]
 
     def macro_pair(self, first: str, second: str) -> Pair | None:

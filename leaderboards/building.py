@@ -73,7 +73,8 @@ def build_board(
         pass_k=k_of_pass,
         confidence=confidence,
         contrasts_named=contrasts is not None,
-        notes=(*_seed_notes(rows), *(f"{label}: {note}." for label, note in apart.items())),
+        seed_note=_seed_note(rows),
+        notes=tuple(f"{label}: {note}." for label, note in apart.items()),
     )
 
 
@@ -110,16 +111,16 @@ def _rank(scored: Sequence[RowScores]) -> list[RowScores]:
     return ranked
 
 
-def _seed_notes(rows: Sequence[Row]) -> list[str]:
+def _seed_note(rows: Sequence[Row]) -> str | None:
     trained = [row for row in rows if row.spending is not None]
     single = [row.label for row in trained if len(row.training_seeds) <= 1]
     if not single:
-        return []
-    who = "Each condition" if len(single) == len(trained) else ", ".join(single)
-    return [
-        f"{who}: one training seed. Intervals and contrasts speak of these checkpoints; "
-        "another seed of the same condition may well lie outside."
-    ]
+        return None
+    who = "" if len(single) == len(trained) else f" ({', '.join(single)})"
+    return (
+        f"One training seed{who}: limits and contrasts speak of these checkpoints, not of their conditions; "
+        "another seed may well lie outside."
+    )
 
 
 def _notes_by_label(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdbench.leaderboards.board import MAX_UNGRADED_SHARE, Row, Score, Spending
+from sdbench.leaderboards.board import MAX_UNGRADED_SHARE, ONE_SEED_NOTE, Row, Score, Spending
 from sdbench.leaderboards.comparing import comparison_key
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.leaderboards.scores import TaskScores, mean_of_all, mean_of_known, score_checkpoint
@@ -146,10 +146,10 @@ def _row_notes(group: Sequence[CheckpointResult], macro: Score, *, pass_k: int) 
     notes = []
     first = group[0]
     if first.training is not None and len(group) == 1:
-        notes.append("one training seed: the interval is that of this checkpoint, not of the condition")
+        notes.append(ONE_SEED_NOTE)
     if macro.pass_at_k is None:
         notes.append(f"pass@{pass_k} is undefined: too few graded samples a problem (k = {first.settings.k})")
-    if macro.outcomes[Outcome.UNGRADED] > 0:
+    if 0 < macro.outcomes[Outcome.UNGRADED] <= MAX_UNGRADED_SHARE:
         notes.append(
             f"{100 * macro.outcomes[Outcome.UNGRADED]:.2f} % of samples ungraded: avg@k lies between "
             f"{100 * macro.bounds[0]:.1f} and {100 * macro.bounds[1]:.1f} %"

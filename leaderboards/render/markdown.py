@@ -1,0 +1,164 @@
+"""The board as Markdown, for a file or a README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from sdbench.leaderboards.board import Board, Pair, Score
+from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, shown_pairs, title
+from sdbench.leaderboards.render.text import (
+    UNDEFINED,
+    clean,
+    count,
+    limits,
+    p_text,
+    percent,
+    points,
+    relation,
+    short_names,
+    teacher_sees,
+)
+from sdbench.tasks.outcome import Outcome
+
+# An underscore inside a word marks nothing; everything else that Markdown or HTML could read as markup is escaped.
+_MARKUP = re.compile(r"[\\`*{}\[\]<>|#~!&]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+
+
+def render_markdown(board: Board) -> str:
+    """The whole board as GitHub-flavoured Markdown; names and reasons from outside are escaped."""
+    parts = [f"## {escape(title(board))}", " ".join(escape(sentence) for sentence in headline(board))]
+    parts += [_ranking(board), _readings(board), _outcomes(board), _spending(board)]
+    if shown_pairs(board):
+        parts.append(_contrasts(board))
+    parts.append(_benchmarks(board))
+    secondary = _secondary(board)
+    if secondary:
+        parts.append(secondary)
+    notes = all_notes(board)
+    if notes:
+        parts.append("### Notes\n\n" + "\n".join(f"- {escape(note)}" for note in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text of unknown origin as plain Markdown text, safe in a table cell."""
+    return _MARKUP.sub(lambda match: "\\" + match[0], clean(text))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> str:
+    rule = [" --- " if index < text_columns else " ---: " for index in range(len(heads))]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "|".join(rule) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _with_limits(score: Score | None) -> str:
+    if score is None:
+        return "not run"
+    if score.interval is None:
+        return UNDEFINED
+    return f"{percent(score.interval.estimate)} ({limits(score.interval, dash='–')})"
+
+
+def _ranking(board: Board) -> str:
+    rows = [
+        [
+            str(row.rank) if row.rank is not None else "-",
+            escape(row.label),
+            escape(teacher_sees(row)),
+            percent(row.macro.interval.estimate if row.macro.interval else None),
+            limits(row.macro.interval, dash="–"),
+            str(len(row.training_seeds)) if row.spending is not None else "-",
+            count(row.spending.rollouts) if row.spending is not None else "-",
+        ]
+        for row in board.rows
+    ]
+    level = f"{100 * board.confidence:.0f} % limits"
+    heads = ["#", "condition", "the teacher sees", "macro avg@k, %", level, "training seeds", "rollouts a seed"]
+    return _table(heads, rows, text_columns=3)
+
+
+def _readings(board: Board) -> str:
+    names = list(dict.fromkeys(name for row in board.rows for name in row.groups))
+    rows = [
+        [
+            escape(row.label),
+            *(_with_limits(row.groups.get(name)) for name in names),
+            percent(row.macro.pass_at_k),
+            percent(row.macro.maj_at_k),
+        ]
+        for row in board.rows
+    ]
+    heads = ["condition", *(escape(name) for name in names), f"pass@{board.pass_k}", "maj@k"]
+    return "### Groups, pass and majority, macro %\n\n" + _table(heads, rows)
+
+
+def _outcomes(board: Board) -> str:
+    rows = [[escape(row.label), *(percent(row.macro.outcomes[outcome]) for outcome in Outcome)] for row in board.rows]
+    heads = ["condition", *(outcome.value.replace("_", " ") for outcome in Outcome)]
+    return "### What became of the samples, % of all\n\n" + _table(heads, rows)
+
+
+def _spending(board: Board) -> str:
+    rows = [
+        [
+            escape(row.label),
+            f"{row.learning_rate:.3g}",
+            count(row.spending.rollouts),
+            count(row.spending.student_tokens),
+            count(row.spending.teacher_tokens),
+            f"{sum(row.unbuilt.values()):,}",
+        ]
+        for row in board.rows
+        if row.spending is not None
+    ]
+    heads = ["condition", "learning rate", "rollouts", "student tokens", "teacher tokens", "contexts not built"]
+    return "### What training spent, per seed\n\n" + _table(heads, rows)
+
+
+def _pair_cells(pair: Pair) -> list[str]:
+    contrast = pair.contrast
+    if contrast is None:
+        return ["none", escape(pair.reason or ""), "-", "-"]
+    return [
+        points(contrast.estimate),
+        f"{points(contrast.low)} to {points(contrast.high)}",
+        p_text(contrast.p_value).replace("<", "\\<"),
+        p_text(pair.holm_p).replace("<", "\\<"),
+    ]
+
+
+def _contrasts(board: Board) -> str:
+    rows = []
+    for pair in shown_pairs(board):
+        sign = relation(pair.contrast.estimate, pair.holm_p) if pair.contrast is not None else "?"
+        rows.append([escape(pair.first), escape(sign), escape(pair.second), *_pair_cells(pair)])
+    level = f"{100 * board.confidence:.0f} % limits"
+    table = _table(["first", "", "second", "difference, points", level, "p", "Holm p"], rows, text_columns=3)
+    notes = " ".join([*contrast_notes(board), "~ is not told apart (Holm p 0.05 or more)."])
+    return f"### Contrasts of the macro, paired by problem\n\n{table}\n\n{escape(notes)}"
+
+
+def _benchmarks(board: Board) -> str:
+    names = short_names(board.tasks)
+    rows = [
+        [escape(row.label), *(_with_limits(row.benchmarks.get(task)) for task in board.tasks)] for row in board.rows
+    ]
+    heads = ["condition", *(escape(names[task]) for task in board.tasks)]
+    return "### Benchmarks, avg@k % and limits\n\n" + _table(heads, rows)
+
+
+def _secondary(board: Board) -> str:
+    shown = {(pair.first, pair.second) for pair in shown_pairs(board)}
+    names = short_names(board.tasks)
+    rows = [
+        [escape(pair.first), escape(pair.second), escape(names[pair.scope]), *_pair_cells(pair)]
+        for pair in board.pairs
+        if pair.family == "secondary" and (pair.first, pair.second) in shown
+    ]
+    if not rows:
+        return ""
+    heads = ["first", "second", "benchmark", "difference, points", "limits", "p", "Holm p"]
+    table = _table(heads, rows, text_columns=3)
+    return f"<details><summary>Differences by benchmark</summary>\n\n{table}\n\n</details>"

@@ -1,0 +1,133 @@
+"""What the board says, in two or three sentences."""
+
+from __future__ import annotations
+
+from sdbench.leaderboards.board import BASE, ONE_SEED_NOTE, Board, Pair, Row
+from sdbench.leaderboards.render.text import ALPHA, p_text, percent, points
+
+MAX_PAIRS_SHOWN = 15
+
+
+def title(board: Board) -> str:
+    """What was scored, for example ``nano12: 12 benchmarks, 288 problems, 8 samples each, 3 training seeds``."""
+    row = board.rows[0]
+    seeds = {len(row.training_seeds) for row in board.rows if row.spending is not None}
+    text = (
+        f"{row.settings.suite}: {_plural(len(row.benchmarks), 'benchmark')}, {_plural(row.macro.problems, 'problem')}, "
+        f"{_plural(row.settings.k, 'sample')} each"
+    )
+    if len(seeds) == 1:
+        text += f", {_plural(seeds.pop(), 'training seed')}"
+    return text
+
+
+def headline(board: Board) -> list[str]:
+    """Who is ahead, by how much, how sure that is, what cannot be told from the base, and what one seed cannot say."""
+    ranked = [row for row in board.rows if row.rank is not None and row.comparable == board.rows[0].comparable]
+    if not ranked:
+        return ["No row could be ranked."]
+    sentences = [_leader(board, ranked)]
+    bases = [row for row in ranked if row.condition == BASE]
+    if bases:
+        sentences += _against_base(board, bases[0], [row for row in ranked if row.condition != BASE])
+    if board.seed_note is not None:
+        sentences.append(board.seed_note)
+    return sentences
+
+
+def _leader(board: Board, ranked: list[Row]) -> str:
+    leader = ranked[0]
+    interval = leader.macro.interval
+    assert interval is not None, "a ranked row has an interval"
+    score = f"{percent(interval.estimate)} % ({percent(interval.low)} to {percent(interval.high)})"
+    if len(ranked) == 1:
+        return f"{leader.label} stands alone: {score}."
+    second = ranked[1]
+    if second.rank == 1:
+        return f"{leader.label} and {second.label} are level at {score}."
+    pair = board.macro_pair(leader.label, second.label)
+    if pair is None or pair.contrast is None:
+        return f"{leader.label} is ahead: {score}. Its lead over {second.label} was not among the contrasts."
+    sign = 1 if pair.first == leader.label else -1
+    low, high = sorted((sign * pair.contrast.low, sign * pair.contrast.high))
+    gap = (
+        f"{points(sign * pair.contrast.estimate)} points on {second.label} "
+        f"({points(low)} to {points(high)}, Holm p {p_text(pair.holm_p)})"
+    )
+    if pair.holm_p is not None and pair.holm_p < ALPHA:
+        return f"{leader.label} is ahead: {score}, {gap}."
+    return f"{leader.label} has the highest mean, {score}, but its lead is not certain: {gap}."
+
+
+def _against_base(board: Board, base: Row, others: list[Row]) -> list[str]:
+    unclear, below = [], []
+    for row in others:
+        pair = board.macro_pair(row.label, base.label)
+        if pair is None or pair.contrast is None or pair.holm_p is None:
+            continue
+        difference = pair.contrast.estimate if pair.first == row.label else -pair.contrast.estimate
+        if pair.holm_p >= ALPHA:
+            unclear.append(row.label)
+        elif difference < 0:
+            below.append(row.label)
+    sentences = []
+    if below:
+        sentences.append(f"Below {base.label}: {', '.join(below)}.")
+    if unclear:
+        sentences.append(f"Not told apart from {base.label}: {', '.join(unclear)}.")
+    return sentences
+
+
+def shown_pairs(board: Board) -> list[Pair]:
+    """The macro contrasts to print: all that were named; out of too many others those of the leader and of the base."""
+    pairs = [pair for pair in board.pairs if pair.family == "primary"]
+    if board.contrasts_named or len(pairs) <= MAX_PAIRS_SHOWN:
+        return pairs
+    kept = {board.rows[0].label, *(row.label for row in board.rows if row.condition == BASE)}
+    return [pair for pair in pairs if pair.first in kept or pair.second in kept]
+
+
+def contrast_notes(board: Board) -> list[str]:
+    """What family the printed contrasts belong to, and how many of the secondary ones are clear."""
+    primary = [pair for pair in board.pairs if pair.family == "primary" and pair.contrast is not None]
+    secondary = [pair for pair in board.pairs if pair.family == "secondary" and pair.holm_p is not None]
+    notes = []
+    if primary:
+        family = "named beforehand" if board.contrasts_named else "every pair of rows"
+        notes.append(f"Holm over {_plural(len(primary), 'contrast')} ({family}).")
+        left_out = len([pair for pair in board.pairs if pair.family == "primary"]) - len(shown_pairs(board))
+        if left_out:
+            notes.append(f"{left_out} more stand in the JSON.")
+    if secondary:
+        clear = sum(pair.holm_p is not None and pair.holm_p < ALPHA for pair in secondary)
+        notes.append(f"By benchmark: {clear} of {len(secondary)} differences are clear after Holm over all of them.")
+    return notes
+
+
+def all_notes(board: Board) -> list[str]:
+    """Everything that a reader must know beside the numbers, each thing once."""
+    notes = list(board.notes)
+    told = " ".join(notes)
+    labels_by_note: dict[str, list[str]] = {}
+    for row in board.rows:
+        if row.unranked_reason is not None:
+            notes.append(f"{row.label} is not ranked: {row.unranked_reason}.")
+        for note in row.notes:
+            if note not in told and note != ONE_SEED_NOTE:
+                labels_by_note.setdefault(note, []).append(row.label)
+        if row.unbuilt:
+            reasons = ", ".join(f"{reason} ({number:,})" for reason, number in sorted(row.unbuilt.items()))
+            notes.append(f"{row.label}: contexts that could not be built, over all seeds: {reasons}.")
+    for note, labels in labels_by_note.items():
+        who = "Every row" if len(labels) == len(board.rows) > 1 else ", ".join(labels)
+        notes.append(f"{who}: {note}.")
+    notes += [
+        f"No contrast of {pair.first} with {pair.second}: {pair.reason}."
+        for pair in board.pairs
+        if pair.family == "primary" and pair.contrast is None
+    ]
+    return notes
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
