@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +30,13 @@ class Plugin:
     file: Path | None
     digest: str | None
     feedback: tuple[str, ...]
+
+
+class _LoaderWithoutCache(SourceFileLoader):
+    """Loads a source file and writes no bytecode beside it: the folder is the user's."""
+
+    def set_data(self, path: str, data: object, *, _mode: int = 0o666) -> None:
+        """Write nothing."""
 
 
 _loaded: dict[str, Plugin] = {}
@@ -81,12 +89,12 @@ def _file_module_name(path: Path) -> str:
 def _import_file(path: Path, module_name: str) -> ModuleType:
     if not path.is_file() or path.suffix != ".py":
         raise UserError("there is no such Python file; give the path of a .py file or the name of a module")
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None, "a .py file always has a loader"
-    assert spec.loader is not None, "a .py file always has a loader"
+    loader = _LoaderWithoutCache(module_name, str(path))
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
+    assert spec is not None, "a loader was given"
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses look up their module while they are made
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     return module
 
 

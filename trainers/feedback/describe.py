@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import to_jsonable_python
 
+from sdbench.tasks.errors import UserError
 from sdbench.trainers.critic.symbolic import SymbolicCritic
 from sdbench.trainers.feedback.example import example_batch
 from sdbench.trainers.feedback.materials import Pairs, build_contexts
 from sdbench.trainers.feedback.nano_contexts import student_prompt, teacher_prompt
-from sdbench.trainers.feedback.registry import RegisteredFeedback, make_feedback, registered_feedback
+from sdbench.trainers.feedback.registry import RegisteredFeedback, make_feedback, name_of, registered_feedback
 from sdbench.trainers.feedback.types import BuiltContext, FeedbackType, Needs, PrivilegedContext, Unbuilt
 from sdbench.trainers.feedback.writers import NanoWriter
 
@@ -72,7 +73,7 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
     """Describe a feedback type under its defaults, or under the settings given.
 
     Raises:
-        UserError: an unknown name or setting, or a wrong value.
+        UserError: an unknown name or setting, a wrong value, or a type that fails on the example.
     """
     entry = registered_feedback(name)
     feedback = make_feedback(name, settings)
@@ -94,10 +95,10 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
 def _describe_settings(entry: RegisteredFeedback) -> tuple[SettingDescription, ...]:
     described = []
     for field in entry.fields:
-        default, required = field.default, False
-        if default is dataclasses.MISSING:
-            required = field.default_factory is dataclasses.MISSING
-            default = None if field.default_factory is dataclasses.MISSING else field.default_factory()
+        required = field in entry.required_fields
+        default = None if required else field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
         type_name = _type_name(entry.setting_types[field.name])
         described.append(SettingDescription(field.name, type_name, required, to_jsonable_python(default)))
     return tuple(described)
@@ -118,7 +119,13 @@ def _type_name(annotation: Any) -> str:
 
 def _build(feedback: FeedbackType, batch: Pairs) -> list[BuiltContext]:
     writer = NanoWriter()
-    return build_contexts(feedback, batch, writer=writer, critic=SymbolicCritic(writer=writer), seed=0)
+    try:
+        return build_contexts(feedback, batch, writer=writer, critic=SymbolicCritic(writer=writer), seed=0)
+    except Exception as error:  # whatever a plug-in's own build may raise
+        shown = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"feedback type {name_of(feedback)!r} cannot build the nano example ({shown}); mend it"
+        ) from error
 
 
 def _depends_on_rollout(feedback: FeedbackType) -> bool:

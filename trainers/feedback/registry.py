@@ -54,6 +54,15 @@ class RegisteredFeedback:
         return tuple(field for field in dataclasses.fields(self.feedback_class) if field.init)  # type: ignore[arg-type]
 
     @property
+    def required_fields(self) -> tuple[dataclasses.Field[Any], ...]:
+        """The settings without a default: such a type cannot be named without them."""
+        return tuple(
+            field
+            for field in self.fields
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+
+    @property
     def setting_types(self) -> dict[str, Any]:
         """The annotated type of each setting."""
         hints = get_type_hints(self.feedback_class, include_extras=True)
@@ -150,9 +159,8 @@ def make_feedback(name: str, settings: Mapping[str, Any] | None = None) -> Feedb
         if key not in types:
             known = suggestion(key, types) if types else "it has no settings"
             raise UserError(f"feedback type {name!r} has no setting {key!r}; {known}")
-    for field in entry.fields:
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and field.name not in given:
+    for field in entry.required_fields:
+        if field.name not in given:
             raise UserError(f"feedback type {name!r} needs its setting {field.name!r}; give it in the condition")
     values = {key: _checked_setting(name, key, value, types[key]) for key, value in given.items()}
     try:

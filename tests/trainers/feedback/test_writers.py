@@ -1,0 +1,77 @@
+"""The two writers: exact nano texts, template files, hashes."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.feedback import nano_contexts, writers
+from sdbench.trainers.feedback.writers import (
+    TEMPLATE_NAMES,
+    NanoWriter,
+    TextWriter,
+    context_writer,
+    templates_digest,
+)
+
+NANO = Problem(id="n", text="sum3:a3b8c9", answer="0")
+TEXT = Problem(id="t", text="What is 6 times 7?", answer="42")
+
+
+def test_nano_texts() -> None:
+    writer = NanoWriter()
+    assert writer.note(NANO) == "|note sum3:a3b8c9/"
+    assert writer.reference(NANO, "plus a3b8 gives p1, #0") == "|reference sum3:a3b8c9/plus a3b8 gives p1, #0"
+    assert writer.critique(NANO, "!#0") == "|critique sum3:a3b8c9/!#0"
+    assert writer.peer(NANO, "a3+b8=p1;#1", right=False) == "|peer sum3:a3b8c9/wrong/a3+b8=p1;#1"
+
+
+def test_the_nano_writer_refuses_plain_language_by_name() -> None:
+    with pytest.raises(UserError, match=r"problem 't'.*no|not a nano problem.*'chat' or 'plain'"):
+        NanoWriter().note(TEXT)
+
+
+def test_text_contexts_hold_their_parts_word_for_word() -> None:
+    writer = TextWriter()
+    tricky = "a $cost, $$, ${rewrite} and {0}"
+    assert writer.reference(TEXT, tricky).count(tricky) == 1
+    assert writer.critique(TEXT, tricky).count(tricky) == 1
+    assert writer.peer(TEXT, tricky, right=True).count(tricky) == 1
+    assert "answer is right:" in writer.peer(TEXT, "x", right=True)
+    assert "answer is wrong:" in writer.peer(TEXT, "x", right=False)
+    texts = [
+        writer.note(TEXT),
+        writer.reference(TEXT, "x"),
+        writer.critique(TEXT, "x"),
+        writer.peer(TEXT, "x", right=True),
+    ]
+    assert len(set(texts)) == 4
+    assert not any("version" in text or "$" in text or text != text.strip() for text in texts)
+
+
+def test_every_template_file_is_versioned_known_and_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = files("sdbench.trainers.feedback") / "templates"
+    assert {entry.name for entry in folder.iterdir()} == {f"{name}.md" for name in TEMPLATE_NAMES}
+    before = templates_digest()
+    assert len(before) == 16
+    original = writers._template
+    changed = lambda name: writers._TemplateFile(original(name).content + " ", original(name).body)  # noqa: E731
+    monkeypatch.setattr(writers, "_template", changed)
+    assert templates_digest.__wrapped__() != before
+
+
+def test_the_nano_digest_follows_the_text_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = writers._nano_digest.__wrapped__()
+    assert before == NanoWriter().digest != TextWriter().digest
+    monkeypatch.setattr(nano_contexts, "FIX_MARK", "~")
+    assert writers._nano_digest.__wrapped__() != before
+
+
+def test_the_prompt_format_chooses_the_writer() -> None:
+    assert context_writer("nano").name == "nano"
+    assert context_writer("chat").name == context_writer("plain").name == "text"
+    with pytest.raises(UserError, match=r"no prompt format 'cat'; did you mean 'chat'\?"):
+        context_writer("cat")
