@@ -88,7 +88,7 @@ def train_condition(
         FloatingPointError: the training has diverged.
     """
     feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
-    _check(condition, feedback=feedback, problems=problems, critic=critic)
+    check_condition(condition, feedback=feedback, problems=problems, critic=critic)
     identity = _identity(condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic)
     finished = read_provenance(outputs.checkpoint_dir)
     if finished is not None:
@@ -333,9 +333,14 @@ class _Training:
         self.spent = _Spent(**{**spent, "unbuilt": Counter(spent["unbuilt"])})
 
 
-def _check(
+def check_condition(
     condition: ConditionSpec, *, feedback: FeedbackType, problems: Sequence[Problem], critic: Critic | None
 ) -> None:
+    """Refuse a condition that cannot be trained on these problems; nothing is loaded or written.
+
+    Raises:
+        UserError: names the condition and what to change.
+    """
     budget, name = condition.budget, condition.name
     if not problems:
         raise UserError(f"condition {name!r} has no training problems: give some, or loosen the solve-rate filter")
