@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
@@ -18,19 +18,13 @@ _PLAIN_INTERVAL_SECONDS = 10.0
 class Reporter(Protocol):
     """Tells which stage is under way, how fast it goes and how long it will take."""
 
-    def stage(self, name: str, *, total: int, unit: str) -> _Stage:
+    def stage(self, name: str, *, total: int, unit: str) -> AbstractContextManager[Advance]:
         """A stage of ``total`` units (rollouts, samples); yields what to call as units become ready."""
         ...
 
     def note(self, text: str) -> None:
         """One line: a stage that was finished before, where the run folder is."""
         ...
-
-
-class _Stage(Protocol):
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(self, *exception: object) -> bool | None: ...
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,9 +1,9 @@
 """The run folder: the one module that knows its file names.
 
 ``manifest.json`` (status, hashes, versions, commit), ``recipe.toml``, ``recipe.resolved.json``, ``problems/``,
-``base/``, ``conditions/NAME/seed-N/``, ``leaderboard.{json,md}`` and ``logs/attempt-N``. Files are replaced atomically
-and a stage's marker (``pool.json``, ``training.json``, ``results.json``) is written last, so a run killed at any moment
-goes on where it was.
+``base/``, ``conditions/NAME/seed-N/``, ``leaderboard.{json,md}`` and ``logs/attempt-N``. Files are replaced atomically,
+and a stage's marker (``pool.json``, ``checkpoints/last``, ``results.json``) is written last, so a run killed at any
+moment goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from sdbench.leaderboards.reading import read_result
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.tasks.errors import UserError
 
@@ -84,14 +85,14 @@ class ConditionFolder(ModelFolder):
     """Where one condition and training seed stands."""
 
     @property
-    def checkpoints(self) -> Path:
-        """Checkpoints in Hugging Face format."""
-        return self.root / "checkpoints"
+    def checkpoint(self) -> Path:
+        """The last checkpoint, in Hugging Face format; training's marker, there only once it is complete."""
+        return self.root / "checkpoints" / "last"
 
     @property
     def rollouts(self) -> Path:
-        """Every rollout, as JSONL."""
-        return self.root / "rollouts"
+        """Every rollout of the training, as JSON lines."""
+        return self.root / "rollouts" / "rollouts.jsonl"
 
     @property
     def metrics(self) -> Path:
@@ -100,13 +101,8 @@ class ConditionFolder(ModelFolder):
 
     @property
     def state(self) -> Path:
-        """What the trainer needs to go on after a kill."""
-        return self.root / "state"
-
-    @property
-    def training(self) -> Path:
-        """Training's marker: where the last checkpoint is and what was spent."""
-        return self.root / "training.json"
+        """What a killed training goes on from."""
+        return self.root / "state.safetensors"
 
 
 def inspect_out(out: Path) -> OutState:
@@ -181,7 +177,7 @@ class RunDirectory:
         try:
             lock.acquire()
         except Timeout:
-            raise UserError(f"{self.root} is in use by another sdbench process; wait for it or choose another --out") from None
+            raise UserError(f"{self.root} is in use by another sdbench process; wait or choose another --out") from None
         try:
             yield
         finally:
@@ -206,6 +202,10 @@ class RunDirectory:
         """Made by ``sdbench run`` or by ``sdbench eval``."""
         return "evaluation" if self.manifest().get("kind") == "evaluation" else "run"
 
+    def write_code_diff(self, diff: str) -> None:
+        """What was changed in the checkout since the commit that the manifest names."""
+        write_atomically(self.root / "code.diff", diff)
+
     def write_recipe(self, *, text: str, resolved: Any) -> None:
         """``recipe.toml`` as the user wrote it, and what it resolved to."""
         write_atomically(self.root / "recipe.toml", text)
@@ -221,8 +221,13 @@ class RunDirectory:
 
     @property
     def pool(self) -> Path:
-        """The training problems and each one's solve rate: the marker of the filter."""
+        """The training problems and each one's solve count: the marker of the filter."""
         return self.root / "problems" / "pool.json"
+
+    @property
+    def heldout(self) -> Path:
+        """The held-out problems of one's own data."""
+        return self.root / "problems" / "heldout.json"
 
     @property
     def base(self) -> ModelFolder:
@@ -286,18 +291,6 @@ class RunDirectory:
         if not isinstance(data, dict):
             raise UserError(f"{path} is no JSON object; restore it or start a new --out")
         return data
-
-
-def read_result(path: Path) -> CheckpointResult:
-    """A ``results.json``.
-
-    Raises:
-        UserError: it is damaged or of another format version.
-    """
-    try:
-        return CheckpointResult.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no result of this version of sdbench: {' '.join(str(error).split())[:120]}") from None
 
 
 def write_result(path: Path, result: CheckpointResult) -> None:

@@ -70,7 +70,8 @@ def _problem(path: Path, where: str, row: Any) -> Problem:
         raise UserError(f"--train-data {path}: {where} is no object with the keys problem and answer")
     for column in _REQUIRED:
         if column not in row:
-            raise UserError(f"--train-data {path}: {where} has no {column!r}; its columns are {', '.join(map(str, row))}")
+            columns = ", ".join(map(str, row)) or "none"
+            raise UserError(f"--train-data {path}: {where} has no {column!r}; its columns are {columns}")
     texts = {column: _text(path, where, column, row[column]) for column in _REQUIRED}
     solution = row.get("solution")
     return Problem(

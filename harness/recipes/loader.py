@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,7 +15,9 @@ from pydantic import Field
 from sdbench.harness.recipes.overrides import apply_overrides
 from sdbench.harness.recipes.schema import (
     BaseSection,
+    CriticSection,
     EvaluationSection,
+    LeaderboardSection,
     ProblemsSection,
     Recipe,
     RecipeSection,
@@ -32,7 +34,7 @@ from sdbench.trainers.conditions import (
     TeacherSettings,
 )
 
-DEFAULT_RECIPE = "nano"
+OWN_DATA_COMPLETION_TOKENS = 2048
 _CONDITION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SHORTHANDS = {"feedback": "name", "objective": "name", "teacher": "kind"}
 
@@ -54,8 +56,10 @@ class _Document(StrictModel):
     problems: ProblemsSection = ProblemsSection()
     training: TrainingSection = TrainingSection()
     defaults: DefaultsSection = DefaultsSection()
+    critic: CriticSection = CriticSection()
     conditions: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationSection = EvaluationSection()
+    leaderboard: LeaderboardSection = LeaderboardSection()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ def read_recipe(name_or_file: str) -> RecipeSource:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-            raise UserError(f"--recipe {name_or_file}: {reason}; give a TOML file or a name of `list recipes`") from None
+            raise UserError(f"--recipe {name_or_file}: {reason}; give a TOML file or a shipped name") from None
     elif name_or_file in recipe_names():
         label = f"recipe {name_or_file!r}"
         text = resources.files("sdbench.harness.recipes").joinpath(f"{name_or_file}.toml").read_text(encoding="utf-8")
@@ -100,13 +104,18 @@ def read_recipe(name_or_file: str) -> RecipeSource:
 
 
 def resolve_recipe(
-    source: RecipeSource, *, overrides: Iterable[str] = (), extra_conditions: Iterable[str] = ()
+    source: RecipeSource,
+    *,
+    overrides: Iterable[str] = (),
+    options: Mapping[tuple[str, str], Any] | None = None,
+    extra_conditions: Iterable[str] = (),
 ) -> Recipe:
     """The recipe with overrides applied, defaults filled in and every condition complete.
 
     Args:
         source: the recipe as written.
         overrides: ``a.b=v``, applied before validation.
+        options: values by section and key that options of their own set, such as ``--seed``.
         extra_conditions: feedback types that become conditions of their own name with the recipe's defaults, unless
             the recipe has a condition of that name.
 
@@ -114,7 +123,7 @@ def resolve_recipe(
         UserError: one line naming the key path, the value and the fix.
     """
     label = source.label
-    data = apply_overrides(source.data, overrides)
+    data = apply_overrides(source.data, overrides, options=options)
     if isinstance(data.get("defaults"), dict):
         data["defaults"] = _spell_out(data["defaults"])
         objective = data["defaults"].get("objective")
@@ -126,17 +135,25 @@ def resolve_recipe(
         tables.setdefault(name, {})
     if not tables:
         raise UserError(f"{label} has no conditions; add a table such as [conditions.reference_solution]")
-    conditions = {
-        name: _condition(name, table, document=document, label=label) for name, table in tables.items()
-    }
+    conditions = {name: _condition(name, table, document=document, label=label) for name, table in tables.items()}
     return Recipe(
         recipe=document.recipe,
         base=document.base,
         problems=document.problems,
-        training=document.training,
+        training=_training(document),
+        critic=document.critic,
         conditions=conditions,
         evaluation=document.evaluation,
+        leaderboard=document.leaderboard,
     )
+
+
+def _training(document: _Document) -> TrainingSection:
+    """The nano cap of 96 completion tokens would cut every solution in plain language: one's own rows get more."""
+    training = document.training
+    if document.problems.source == "file" and "max_completion_tokens" not in training.model_fields_set:
+        return training.model_copy(update={"max_completion_tokens": OWN_DATA_COMPLETION_TOKENS})
+    return training
 
 
 def recipe_from_data(data: Any, *, label: str) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sdbench.tasks.errors import UserError
@@ -37,22 +37,36 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     raise UserError(f"--set {key}: {value!r} is not a TOML value; write a number, true, [..] or '\"text\"'")
 
 
-def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+def apply_overrides(
+    data: dict[str, Any], overrides: Iterable[str], *, options: Mapping[tuple[str, str], Any] | None = None
+) -> dict[str, Any]:
     """A copy of the recipe's data with every override applied, later ones on top.
 
+    Args:
+        data: the recipe's data.
+        overrides: texts of the form ``a.b=v``.
+        options: values that options of their own set, such as ``--seed``.
+
     Raises:
-        UserError: an override is malformed, or its path runs through a value that is no table.
+        UserError: an override is malformed, its path runs through a value that is no table, or an option sets it too.
     """
     result = _copy_tables(data)
+    for path, value in (options or {}).items():
+        _put(result, path, value)
     for text in overrides:
-        path, value = parse_override(text)
-        table = result
-        for depth, part in enumerate(path[:-1], start=1):
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise UserError(f"--set {'.'.join(path)}: {'.'.join(path[:depth])} is a value, not a table")
-        table[path[-1]] = value
+        path_of_text, value = parse_override(text)
+        if options and path_of_text in options:
+            raise UserError(f"--set {'.'.join(path_of_text)} is also set by an option of its own; give one of them")
+        _put(result, path_of_text, value)
     return result
+
+
+def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for depth, part in enumerate(path[:-1], start=1):
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise UserError(f"--set {'.'.join(path)}: {'.'.join(path[:depth])} is a value, not a table")
+    table[path[-1]] = value
 
 
 def _copy_tables(data: dict[str, Any]) -> dict[str, Any]:

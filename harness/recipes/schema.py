@@ -13,6 +13,7 @@ from sdbench.tasks.nano.facts import Hiddenness
 from sdbench.tasks.nano.problems import HiddennessRange
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.conditions import ConditionSpec, StrictModel
+from sdbench.trainers.local.pool import SolveRateFilter
 from sdbench.trainers.local.settings import LocalTrainerSettings
 
 HiddennessName = Literal["known", "open", "shaded", "hidden"]
@@ -31,13 +32,6 @@ class BaseSection(StrictModel):
     """``[base]``: the model that is trained: ``nano`` (packaged with sdbench) or a Hugging Face model folder."""
 
     model: str = NANO_BASE
-
-
-class FilterSection(StrictModel):
-    """``[problems.filter]``: keep problems that the base solves less than ``solved_less_than`` times in ``samples``."""
-
-    samples: int = Field(default=16, ge=1)
-    solved_less_than: int = Field(default=5, ge=1)
 
 
 class HiddennessSection(StrictModel):
@@ -61,7 +55,8 @@ class HiddennessSection(StrictModel):
 class ProblemsSection(StrictModel):
     """``[problems]``: what is trained on.
 
-    ``count`` caps the pool after the filter. ``batch_counts``: whether a budget's ``rollouts_per_step`` is taken as it
+    ``count`` caps the pool after ``[problems.filter]``, which keeps what the base rarely solves; without that section
+    nothing is filtered. ``batch_counts``: whether a budget's ``rollouts_per_step`` is taken as it
     stands (``rollouts``) or is a number of problems, each with a whole group (``problems``); the paper does not say
     which it means. ``heldout_share`` of a file's rows is kept from training for the suite ``heldout``.
     """
@@ -71,7 +66,7 @@ class ProblemsSection(StrictModel):
     count: int = Field(default=282, ge=1)
     seed: int = Field(default=0, ge=0)
     batch_counts: Literal["rollouts", "problems"] = "rollouts"
-    filter: FilterSection | None = None
+    filter: SolveRateFilter | None = None
     hiddenness: HiddennessSection = HiddennessSection()
     heldout_share: float = Field(default=0.1, gt=0, lt=1)
 
@@ -97,6 +92,12 @@ class TrainingSection(LocalTrainerSettings):
     def trainer_settings(self) -> LocalTrainerSettings:
         """The trainer's part alone."""
         return LocalTrainerSettings.model_validate(self.model_dump(exclude={"seeds"}))
+
+
+class CriticSection(StrictModel):
+    """``[critic]``: who writes critiques, for the conditions that need them; ``symbolic`` judges nano problems only."""
+
+    name: str = "symbolic"
 
 
 class SamplingSection(StrictModel):
@@ -134,6 +135,12 @@ class EvaluationSection(StrictModel):
     sampling: SamplingSection = SamplingSection()
 
 
+class LeaderboardSection(StrictModel):
+    """``[leaderboard]``: the contrasts named beforehand, first minus second; absent means every pair of rows."""
+
+    contrasts: tuple[tuple[str, str], ...] | None = None
+
+
 class Recipe(StrictModel):
     """A whole recipe, resolved: every default filled in, every condition complete."""
 
@@ -141,8 +148,10 @@ class Recipe(StrictModel):
     base: BaseSection = BaseSection()
     problems: ProblemsSection = ProblemsSection()
     training: TrainingSection = TrainingSection()
+    critic: CriticSection = CriticSection()
     conditions: dict[str, ConditionSpec] = Field(min_length=1)
     evaluation: EvaluationSection = EvaluationSection()
+    leaderboard: LeaderboardSection = LeaderboardSection()
 
     @property
     def suite(self) -> str:

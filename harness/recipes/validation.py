@@ -48,8 +48,10 @@ def _describe(model: type[BaseModel], fault: Any, path: tuple[str, ...]) -> str:
     if fault["type"].startswith("union_tag"):
         tags = fault.get("ctx", {}).get("expected_tags", "")
         return f"{shown}: {fault['input']!r} has no known name; known: {tags}" if tags else f"{shown}: {message}"
-    return f"{shown} = {_short(fault['input'])} should be {message}" if message != fault["msg"] else (
-        f"{shown} = {_short(fault['input'])}: {message}"
+    return (
+        f"{shown} = {_short(fault['input'])} should be {message}"
+        if message != fault["msg"]
+        else (f"{shown} = {_short(fault['input'])}: {message}")
     )
 
 

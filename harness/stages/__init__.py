@@ -1,0 +1,1 @@
+"""The stages of a run, each a function from what was prepared to what is written down."""

@@ -72,9 +72,8 @@ def test_condition_takes_the_defaults_and_its_own_feedback_name() -> None:
 
 
 def test_another_objective_replaces_the_default_whole() -> None:
-    recipe = resolve(
-        {"defaults": {"objective": {"divergence": "jsd"}}, **with_conditions(a={"objective": "grpo", "teacher": "live"})}
-    )
+    conditions = with_conditions(a={"objective": "grpo", "teacher": "live"})
+    recipe = resolve({"defaults": {"objective": {"divergence": "jsd"}}, **conditions})
     assert recipe.conditions["a"].objective == GrpoSettings()
     assert recipe.conditions["a"].teacher.kind == "live"
 
@@ -87,9 +86,12 @@ def test_bare_feedback_name_becomes_a_condition_unless_the_recipe_has_it() -> No
 
 def test_batch_in_problems_is_multiplied_by_the_group() -> None:
     table = {"a": {"budget": {"rollouts_per_step": 4, "group_size": 8}}}
-    assert resolve({"problems": {"batch_counts": "problems"}, "conditions": table}).conditions[
-        "a"
-    ].budget.rollouts_per_step == 32
+    assert (
+        resolve({"problems": {"batch_counts": "problems"}, "conditions": table})
+        .conditions["a"]
+        .budget.rollouts_per_step
+        == 32
+    )
     with pytest.raises(UserError, match=r"conditions\.a\.budget\.rollouts_per_step = 4 .*group_size = 8"):
         resolve({"conditions": table})
 
@@ -104,6 +106,20 @@ def test_suite_follows_the_problems_unless_set() -> None:
     assert resolve(own).suite == "heldout"
     assert resolve(own, "evaluation.suite=nano12").suite == "nano12"
     assert resolve(with_conditions(a={})).suite == "nano12"
+
+
+def test_own_rows_get_a_longer_completion_unless_set() -> None:
+    own = {"problems": {"source": "file", "file": "rows.jsonl"}, **with_conditions(a={})}
+    assert resolve(with_conditions(a={})).training.max_completion_tokens == 96
+    assert resolve(own).training.max_completion_tokens == 2048
+    assert resolve(own, "training.max_completion_tokens=100").training.max_completion_tokens == 100
+
+
+def test_option_and_override_of_one_key_exclude_each_other() -> None:
+    source = RecipeSource(label="r", text="", data={**HEAD, **with_conditions(a={})})
+    assert resolve_recipe(source, options={("recipe", "seed"): 4}).recipe.seed == 4
+    with pytest.raises(UserError, match=r"--set recipe\.seed is also set"):
+        resolve_recipe(source, options={("recipe", "seed"): 4}, overrides=["recipe.seed=5"])
 
 
 def test_sampling_lies_on_top_of_the_suites_own() -> None:
@@ -123,7 +139,7 @@ def test_digest_changes_with_any_setting_and_not_without() -> None:
     [
         (["trainign.seeds=[1]"], r"unknown setting 'trainign'; did you mean 'training'"),
         (["training.seed=[1]"], r"unknown setting 'training\.seed'; did you mean 'seeds'"),
-        (["conditions.a.objective.divergense=jsd"], r"'conditions\.a\.objective\.divergense'; did you mean 'divergence'"),
+        (["conditions.a.objective.divergense=jsd"], r"a\.objective\.divergense'; did you mean 'divergence'"),
         (["conditions.a.budget.stepps=3"], r"'conditions\.a\.budget\.stepps'; did you mean 'steps'"),
         (["problems.filter.sample=3"], r"'problems\.filter\.sample'; did you mean 'samples'"),
         (["defaults.teacher.knd=live"], r"'defaults\.teacher\.knd'; did you mean 'kind'"),

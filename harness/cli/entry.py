@@ -1,0 +1,112 @@
+"""``sdbench``: the commands put together, and what becomes of every failure.
+
+Exit codes: 0 done, 2 the user's input (one line on stderr, nothing written), 70 anything unexpected, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import sdbench
+from sdbench.harness.cli import evaluate, grade, leaderboard, listing, run, show, tasks_path
+from sdbench.harness.failures import LoggedFailureError
+from sdbench.tasks.errors import UserError
+
+EXIT_DONE, EXIT_INPUT, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 2, 70, 130
+DEBUG_VARIABLE = "SDBENCH_DEBUG"
+
+app = typer.Typer(
+    name="sdbench",
+    help="Which feedback should a self-teacher see? Train under each kind, score, rank.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("eval")(evaluate.evaluate)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("grade")(grade.grade)
+app.command("list")(listing.list_entries)
+app.command("show")(show.show)
+app.command("tasks-path")(tasks_path.tasks_path)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(sdbench.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the arguments after ``sdbench``; those of the process where absent.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _quieten_libraries()
+    try:
+        code = app(args=arguments, prog_name="sdbench", standalone_mode=False)
+    except UserError as error:
+        return _fail(EXIT_INPUT, str(error))
+    except typer.TyperException as error:
+        hint = "; see `sdbench --help`" if not arguments else ""
+        return _fail(EXIT_INPUT, error.format_message() + hint)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(EXIT_INTERRUPTED, "interrupted")
+    except SystemExit:
+        # typer's answer to a closed pipe (`| head`): our reader has what it wanted.
+        return EXIT_DONE
+    except LoggedFailureError as error:
+        return _unexpected(error.__cause__ or error, str(error.log))
+    except Exception as error:
+        return _unexpected(error, _write_traceback(error))
+    return code if isinstance(code, int) else EXIT_DONE
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"sdbench: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _unexpected(error: BaseException, log: str) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exception(error, file=sys.stderr)
+    text = " ".join(str(error).split())[:200]
+    return _fail(EXIT_UNEXPECTED, f"unexpected {type(error).__name__}: {text}; the traceback is in {log}")
+
+
+def _write_traceback(error: BaseException) -> str:
+    descriptor, path = tempfile.mkstemp(prefix="sdbench-", suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        traceback.print_exception(error, file=stream)
+    return path
+
+
+def _quieten_libraries() -> None:
+    """Progress bars and advice of libraries would stand between ours; what they warn of goes to the run's log."""
+    for name, value in (
+        ("TRANSFORMERS_VERBOSITY", "error"),
+        ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+        ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("TQDM_DISABLE", "1"),
+    ):
+        os.environ.setdefault(name, value)

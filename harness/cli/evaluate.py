@@ -1,0 +1,52 @@
+"""``sdbench eval``: score checkpoints."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class EngineName(StrEnum):
+    """The engines that there are."""
+
+    HF = "hf"
+
+
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL ...", help="Model folders, or `nano`.")],
+    suite: Annotated[str, typer.Option("--suite", metavar="NAME", help="See `list tasks`.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where samples and results go.")],
+    name: Annotated[
+        list[str] | None, typer.Option("--name", help="What to call each model, in order; else its folder's name.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Samples per problem; else the suite's own.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--tasks", metavar="NAME,...", help="Some tasks of the suite.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Only the first problems of each task.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Every sample's seed is made from it.")] = 0,
+    engine: Annotated[EngineName, typer.Option("--engine", help="What draws the samples.")] = EngineName.HF,
+) -> None:
+    """Score checkpoints on a suite."""
+    from sdbench.harness.stages.evaluation_run import execute_evaluation, prepare_evaluation
+
+    plan = prepare_evaluation(
+        models=models,
+        names=name or (),
+        suite=suite,
+        out=out,
+        k=k,
+        tasks=None if tasks is None else [part for text in tasks for part in text.split(",") if part],
+        limit=limit,
+        seed=seed,
+    )
+    try:
+        execute_evaluation(plan)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with: {shlex.join(['sdbench', *sys.argv[1:]])}", err=True)
+        raise typer.Exit(130) from None

@@ -1,0 +1,31 @@
+"""``sdbench leaderboard``: the ranking of one or more runs, rebuilt from their results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def leaderboard(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN ...", help="Folders of `run` or `eval`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the board as JSON.")] = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write it as Markdown.")] = None,
+) -> None:
+    """Rebuild and show the ranking of one or more runs."""
+    from sdbench.harness.run_directory import RunDirectory, write_atomically
+    from sdbench.harness.stages.rank import board_of, show_board
+    from sdbench.leaderboards.render.json import render_json
+    from sdbench.leaderboards.render.markdown import render_markdown
+    from sdbench.tasks.errors import UserError
+
+    if markdown is not None and (markdown.is_dir() or not markdown.absolute().parent.is_dir()):
+        raise UserError(f"--markdown {markdown} cannot be written; give a file in a folder that exists")
+    board = board_of([RunDirectory.existing(path) for path in runs])
+    if markdown is not None:
+        write_atomically(markdown, render_markdown(board))
+    if as_json:
+        typer.echo(render_json(board))
+    elif markdown is None:
+        show_board(board)

@@ -1,0 +1,80 @@
+"""``sdbench show``: one feedback type with a real example, or one recipe with every setting."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sdbench.harness.cli.options import PluginOption, load_plugins
+
+if TYPE_CHECKING:
+    from sdbench.trainers.feedback.describe import FeedbackDescription
+
+
+class Shown(StrEnum):
+    """What can be shown."""
+
+    FEEDBACK = "feedback"
+    RECIPE = "recipe"
+
+
+def show(
+    what: Annotated[Shown, typer.Argument(help="What to show.")],
+    name: Annotated[str, typer.Argument(help="Its name; for a recipe also a file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plugin: PluginOption = None,
+) -> None:
+    """Show one feedback type with an example, or one recipe as written and as resolved."""
+    load_plugins(plugin)
+    if what is Shown.FEEDBACK:
+        _show_feedback(name, as_json=as_json)
+    else:
+        _show_recipe(name, as_json=as_json)
+
+
+def _show_feedback(name: str, *, as_json: bool) -> None:
+    from sdbench.trainers.feedback.describe import describe_feedback
+
+    described = describe_feedback(name)
+    typer.echo(json.dumps(described.to_json(), indent=1) if as_json else _feedback_page(described))
+
+
+def _feedback_page(described: FeedbackDescription) -> str:
+    depends = {True: "yes", False: "no", None: "not known here"}[described.rollout_dependent]
+    lines = [
+        described.name,
+        "",
+        described.documentation,
+        "",
+        f"reveals            {', '.join(described.reveals) or 'nothing'}",
+        f"needs              {', '.join(described.needs) or 'nothing'}",
+        f"depends on rollout {depends}",
+        f"defined by         {described.source}",
+    ]
+    for setting in described.settings:
+        default = "required" if setting.required else f"default {json.dumps(setting.default)}"
+        lines.append(f"setting            {setting.name}: {setting.type}, {default}")
+    if described.example is not None:
+        example = described.example
+        teacher = example.teacher_prompt
+        if teacher is None:
+            teacher = f"none ({example.unbuilt})" if example.unbuilt else "none, by design"
+        lines += [
+            "",
+            "example, from the nano world",
+            f"  student sees {example.student_prompt}",
+            f"  rollout      {example.rollout} ({example.outcome})",
+            f"  teacher sees {teacher}",
+        ]
+    return "\n".join(lines)
+
+
+def _show_recipe(name: str, *, as_json: bool) -> None:
+    from sdbench.harness.recipes.loader import read_recipe, resolve_recipe
+
+    source = read_recipe(name)
+    resolved = json.dumps(resolve_recipe(source).as_data(), indent=1)
+    typer.echo(resolved if as_json else f"{source.text.rstrip()}\n\n# Resolved, with every default:\n{resolved}")

@@ -1,0 +1,194 @@
+"""What ``sdbench eval`` does: any checkpoints on one suite, each with its samples and results, then their board."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sdbench.harness.failures import LoggedFailureError
+from sdbench.harness.progress import Reporter, make_reporter
+from sdbench.harness.provenance import code_state, command_line, package_versions
+from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
+from sdbench.harness.stages.prepare import base_folder
+from sdbench.harness.stages.rank import board_of, show_board, write_board
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.suites import Suite, get_suite
+from sdbench.trainers.model_folder import model_digest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """An evaluation that can begin: models by name, and everything that their samples depend on."""
+
+    models: dict[str, Path]
+    suite: Suite
+    k: int
+    seed: int
+    directory: RunDirectory
+    identity: dict[str, Any]
+
+
+def prepare_evaluation(
+    *,
+    models: Sequence[str],
+    names: Sequence[str],
+    suite: str,
+    out: Path,
+    k: int | None,
+    tasks: Sequence[str] | None,
+    limit: int | None,
+    seed: int,
+) -> EvaluationPlan:
+    """Check the whole of an evaluation; nothing is written.
+
+    Raises:
+        UserError: one line that names the value and the fix.
+    """
+    state = inspect_out(out)
+    if k is not None and k < 1:
+        raise UserError(f"--k {k} samples nothing; give 1 or more")
+    chosen = get_suite(suite).select(tasks=tasks, limit=limit)
+    k = chosen.default_k if k is None else k
+    if names and len(names) != len(models):
+        raise UserError(f"--name is given {len(names)} times for {len(models)} models; give one for each, or none")
+    folders = [base_folder(model) for model in models]
+    named = list(names) or [_name_of(model, folder) for model, folder in zip(models, folders, strict=True)]
+    for name in named:
+        if not _NAME.fullmatch(name):
+            raise UserError(f"--name {name!r} must be letters, digits, '.', '_' or '-'")
+        if named.count(name) > 1:
+            raise UserError(f"two models are called {name!r}; tell them apart with --name")
+    identity = {
+        "suite": suite,
+        "tasks": list(chosen.tasks),
+        "k": k,
+        "seed": seed,
+        "sampling": asdict(chosen.default_sampling),
+        "data": chosen.data_lock,
+    }
+    directory = RunDirectory(out)
+    digests = {name: model_digest(folder) for name, folder in zip(named, folders, strict=True)}
+    if state is OutState.RUN:
+        held = RunDirectory.existing(out).manifest()
+        digests = _merged_models(out, held, identity, digests)
+    return EvaluationPlan(
+        models=dict(zip(named, folders, strict=True)),
+        suite=chosen,
+        k=k,
+        seed=seed,
+        directory=directory,
+        identity={**identity, "models": digests},
+    )
+
+
+def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None) -> None:
+    """Score each model and print the board on stdout. A model whose results stand there is not scored again.
+
+    Raises:
+        UserError: another process holds the folder, or a model cannot be loaded.
+        LoggedFailureError: anything unexpected; the traceback is in the attempt's log.
+    """
+    reporter = reporter or make_reporter()
+    directory = plan.directory
+    with ExitStack() as stack:
+        stack.enter_context(directory.locked())
+        log = stack.enter_context(directory.attempt())
+        code = code_state()
+        directory.write_manifest(
+            kind="evaluation",
+            status="running",
+            evaluation=plan.identity,
+            command=command_line(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            packages=package_versions(),
+            commit=None if code is None else code.commit,
+        )
+        try:
+            for name, folder in plan.models.items():
+                _evaluate_model(plan, name, folder, reporter)
+        except KeyboardInterrupt:
+            directory.write_manifest(status="interrupted")
+            raise
+        except UserError:
+            directory.write_manifest(status="failed")
+            raise
+        except Exception as error:
+            _log.exception("the evaluation failed")
+            directory.write_manifest(status="failed")
+            raise LoggedFailureError(log) from error
+        board = board_of([directory])
+        write_board(directory, board)
+        directory.write_manifest(status="done")
+    show_board(board)
+
+
+def _evaluate_model(plan: EvaluationPlan, name: str, folder: Path, reporter: Reporter) -> None:
+    from sdbench.harness.stages.evaluate import evaluate_checkpoint
+    from sdbench.tasks.grading.math_grader import MathGrader
+    from sdbench.tasks.sampling.store import SampleStore
+    from sdbench.trainers.engines.hf import HfEngine
+    from sdbench.trainers.local.policy import device_of
+    from sdbench.trainers.local.settings import LocalTrainerSettings
+    from sdbench.trainers.models import load_policy
+    from sdbench.trainers.prompting import choose_format
+
+    place = plan.directory.evaluated_model(name)
+    if place.results.is_file():
+        reporter.note(f"{name}: evaluated before")
+        return
+    model, tokenizer = load_policy(folder, device=device_of(LocalTrainerSettings()))
+    problems = [problem for benchmark in plan.suite.benchmarks for problem in benchmark.problems]
+    prompt_format = None if plan.suite.prompt_kind == "nano" else choose_format(tokenizer, problems)
+    with (
+        MathGrader() as grader,
+        reporter.stage(f"evaluating {name}", total=plan.k * len(problems), unit="samples") as advance,
+    ):
+        result = evaluate_checkpoint(
+            engine=HfEngine(model, tokenizer),
+            suite=plan.suite,
+            k=plan.k,
+            sampling=plan.suite.default_sampling,
+            run_seed=plan.seed,
+            store=SampleStore(place.samples),
+            grader=grader,
+            condition=name,
+            training_seed=None,
+            reveals=(),
+            training=None,
+            prompt_format=prompt_format,
+            progress=advance,
+        )
+    write_result(place.results, result)
+
+
+def _name_of(model: str, folder: Path) -> str:
+    """What a model is called that was given no name: its folder's."""
+    return model if folder.name != Path(model).name else folder.resolve().name
+
+
+def _merged_models(
+    out: Path, held: dict[str, Any], identity: dict[str, Any], digests: dict[str, str]
+) -> dict[str, str]:
+    if held.get("kind") != "evaluation":
+        raise UserError(f"--out {out} was made by `sdbench run`; choose another folder")
+    before = dict(held.get("evaluation", {}))
+    models: dict[str, str] = before.pop("models", {})
+    for key, value in identity.items():
+        if before.get(key) != value:
+            raise UserError(
+                f"--out {out} holds another evaluation: {key} is {before.get(key)} there and {value} here; "
+                "choose another --out"
+            )
+    for name, digest in digests.items():
+        if models.get(name, digest) != digest:
+            raise UserError(f"--out {out} holds results of another model called {name!r}; give this one another --name")
+    return {**models, **digests}

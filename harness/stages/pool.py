@@ -1,0 +1,84 @@
+"""The pool stage: which problems are trained on, decided once for all conditions of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from sdbench.harness.progress import Reporter
+from sdbench.harness.run_directory import write_json
+from sdbench.harness.stages.prepare import RunPlan
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.engine import Engine
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.local.pool import SolveCount, filter_by_solve_rate
+
+
+def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Reporter) -> list[Problem]:
+    """The training problems, filtered by the base's solve rate and written down; read back where they stand already.
+
+    Candidates are sampled a pool's size at a time, until enough are kept: every decision about a problem is its own, so
+    how they are cut into portions changes nothing.
+
+    Raises:
+        UserError: the filter keeps nothing.
+    """
+    if plan.directory.pool.is_file():
+        problems = _read_pool(plan.directory.pool)
+        reporter.note(f"problems: {len(problems)} chosen before")
+        return problems
+    section = plan.recipe.problems
+    if section.filter is None:
+        _write_pool(plan.directory.pool, plan.candidates[: section.count], [], tokens=0)
+        return list(plan.candidates[: section.count])
+    training = plan.recipe.training
+    sampling = SamplingSettings(temperature=training.temperature, max_tokens=training.max_completion_tokens)
+    kept: list[Problem] = []
+    counts: list[SolveCount] = []
+    tokens = 0
+    total = len(plan.candidates) * section.filter.samples
+    with reporter.stage("choosing problems that the base rarely solves", total=total, unit="samples") as advance:
+        for start in range(0, len(plan.candidates), section.count):
+            filtered = filter_by_solve_rate(
+                plan.candidates[start : start + section.count],
+                engine=engine,
+                grader=grader,
+                prompt_format=plan.prompt_format,
+                sampling=sampling,
+                seed=plan.recipe.recipe.seed,
+                settings=section.filter,
+                progress=advance,
+            )
+            kept += filtered.kept
+            counts += filtered.counts
+            tokens += filtered.completion_tokens
+            if len(kept) >= section.count:
+                break
+    if not kept:
+        raise UserError(
+            f"the base solves each of {len(plan.candidates)} problems at least {section.filter.solved_less_than} times "
+            f"in {section.filter.samples}; raise problems.filter.solved_less_than or give harder problems"
+        )
+    kept = kept[: section.count]
+    _write_pool(plan.directory.pool, kept, counts, tokens=tokens)
+    reporter.note(f"problems: {len(kept)} of {len(counts)} sampled are kept")
+    return kept
+
+
+def _write_pool(path: Path, problems: Sequence[Problem], counts: Sequence[SolveCount], *, tokens: int) -> None:
+    write_json(
+        path,
+        {
+            "problems": [asdict(problem) for problem in problems],
+            "solve_counts": [asdict(count) for count in counts],
+            "completion_tokens": tokens,
+        },
+    )
+
+
+def _read_pool(path: Path) -> list[Problem]:
+    return [Problem(**row) for row in json.loads(path.read_text(encoding="utf-8"))["problems"]]

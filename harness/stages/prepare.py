@@ -1,0 +1,314 @@
+"""Everything a run can be refused for, checked before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdbench.harness.recipes.loader import read_recipe, recipe_from_data, resolve_recipe
+from sdbench.harness.recipes.schema import NANO_BASE, Recipe
+from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
+from sdbench.harness.training_data import read_training_data, split_heldout
+from sdbench.tasks.errors import UserError, suggestion
+from sdbench.tasks.nano.training_problems import training_problems
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.tasks.suites import Suite, get_suite, heldout_suite
+from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.feedback.registry import feedback_names, make_feedback
+from sdbench.trainers.feedback.types import Needs
+from sdbench.trainers.model_folder import check_model_folder, model_digest
+from sdbench.trainers.plugins import Plugin
+
+if TYPE_CHECKING:
+    from sdbench.trainers.critic.critic import Critic
+    from sdbench.trainers.prompting import PromptFormat
+
+HELDOUT = "heldout"
+# Where models and data stand may change between two calls; what they are may not, and their hashes say that.
+_PATHS_OF_CONTENT = ("base.model", "problems.file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedBase:
+    """The base model in memory."""
+
+    model: Any
+    tokenizer: Any
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """A run that can begin.
+
+    Attributes:
+        recipe: resolved; on an existing folder it holds the conditions of earlier calls as well.
+        recipe_text: as the user wrote it.
+        conditions: those of this call, in the recipe's order.
+        base_path: the model folder that is trained.
+        base: the same, loaded.
+        candidates: problems to filter, in order. Nano has more of them than a pool needs, in ever larger prefixes.
+        critic: None where no condition needs one.
+        prompt_format: how student and teacher are asked.
+        suite: cut down to the recipe's tasks and limit.
+        hashes: of base, training data and prompts, for the manifest; with the recipe they say which run this is.
+    """
+
+    recipe: Recipe
+    recipe_text: str
+    conditions: tuple[ConditionSpec, ...]
+    directory: RunDirectory
+    base_path: Path
+    base: LoadedBase
+    candidates: tuple[Problem, ...]
+    heldout: tuple[Problem, ...]
+    critic: Critic | None
+    prompt_format: PromptFormat
+    suite: Suite
+    k: int
+    sampling: SamplingSettings
+    hashes: dict[str, str]
+    plugins: tuple[Plugin, ...]
+
+
+def prepare_run(
+    *,
+    recipe: str,
+    names: Sequence[str] | None,
+    base: str | None = None,
+    train_data: Path | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    overrides: Iterable[str] = (),
+    plugins: Sequence[Plugin] = (),
+) -> RunPlan:
+    """Check the whole of a run and load its base; nothing is written.
+
+    Args:
+        recipe: name or file.
+        names: conditions of the recipe or feedback types; None is every condition of the recipe.
+        base: a model folder in the place of the recipe's base.
+        train_data: one's own problems in the place of the recipe's.
+        seed: the run's seed in the place of the recipe's.
+        out: the run's folder; None makes a new one.
+        overrides: ``a.b=v``.
+        plugins: loaded already; they stand in the manifest.
+
+    Raises:
+        UserError: one line that names the value and the fix.
+    """
+    state = OutState.ABSENT if out is None else inspect_out(out)
+    source = read_recipe(recipe)
+    wanted = resolve_recipe(
+        source,
+        overrides=overrides,
+        options=_options(base=base, train_data=train_data, seed=seed),
+        extra_conditions=_bare_feedback(names or (), source.data),
+    )
+    if names is not None and not names:
+        raise UserError(f"no condition was named; give --all or --condition NAME: {', '.join(wanted.conditions)}")
+    chosen = tuple(spec for name, spec in wanted.conditions.items() if names is None or name in names)
+    for name in wanted.leaderboard.contrasts or ():
+        _check_contrast(name, wanted)
+    for spec in wanted.conditions.values():
+        make_feedback(spec.feedback.name, spec.feedback.settings)
+    candidates, heldout = _problems(wanted)
+    suite, k, sampling = _evaluation(wanted, heldout)
+    base_path = base_folder(wanted.base.model)
+    held = RunDirectory.existing(out) if out is not None and state is OutState.RUN else None
+    whole = wanted if held is None else _merge_with_folder(held, wanted)
+    loaded = _load_base(base_path, wanted)
+    prompt_format = _prompt_format(loaded, [*candidates, *heldout], wanted)
+    hashes = {
+        "base": model_digest(base_path),
+        "training_data": _problems_hash([*candidates, *heldout]),
+        "evaluation_data": suite.data_lock,
+        "prompt": prompt_format.digest,
+    }
+    if held is not None:
+        _check_hashes(held, hashes)
+    critic = _critic(wanted, chosen, prompt_format)
+    _check_conditions(chosen, candidates, critic)
+    return RunPlan(
+        recipe=whole,
+        recipe_text=source.text,
+        conditions=chosen,
+        directory=RunDirectory(out if out is not None else new_run_path(wanted.recipe.name, wanted.digest)),
+        base_path=base_path,
+        base=loaded,
+        candidates=tuple(candidates),
+        heldout=tuple(heldout),
+        critic=critic,
+        prompt_format=prompt_format,
+        suite=suite,
+        k=k,
+        sampling=sampling,
+        hashes=hashes,
+        plugins=tuple(plugins),
+    )
+
+
+def base_folder(model: str) -> Path:
+    """The folder of a base: the packaged one for ``nano``, else a path.
+
+    Raises:
+        UserError: it is missing, has no tokenizer, holds a pickle, and so on.
+    """
+    if model == NANO_BASE:
+        packaged = Path(str(resources.files("sdbench.trainers.nano_base"))) / "model"
+        if not packaged.is_dir():
+            raise UserError("base 'nano' is not in this installation of sdbench; reinstall it, or give --base MODEL")
+        return check_model_folder(packaged)
+    return check_model_folder(model)
+
+
+def _options(*, base: str | None, train_data: Path | None, seed: int | None) -> dict[tuple[str, str], Any]:
+    options: dict[tuple[str, str], Any] = {}
+    if base is not None:
+        options["base", "model"] = base if base == NANO_BASE else str(Path(base).absolute())
+    if train_data is not None:
+        options["problems", "source"] = "file"
+        options["problems", "file"] = str(train_data.absolute())
+    if seed is not None:
+        options["recipe", "seed"] = seed
+    return options
+
+
+def _bare_feedback(names: Sequence[str], data: Mapping[str, Any]) -> list[str]:
+    """The names that are no conditions of the recipe: each must be a feedback type."""
+    conditions = data.get("conditions")
+    known = list(conditions) if isinstance(conditions, dict) else []
+    bare = [name for name in names if name not in known]
+    for name in bare:
+        if name not in feedback_names():
+            near = suggestion(name, {*known, *feedback_names()})
+            raise UserError(f"--condition {name!r} is neither a condition of the recipe nor a feedback type; {near}")
+    return bare
+
+
+def _check_contrast(names: tuple[str, str], recipe: Recipe) -> None:
+    known = {"base", *recipe.conditions}
+    for name in names:
+        if name not in known:
+            raise UserError(f"leaderboard.contrasts: {name!r} is no condition here; {suggestion(name, known)}")
+    if names[0] == names[1]:
+        raise UserError(f"leaderboard.contrasts pairs {names[0]!r} with itself; name two conditions")
+
+
+def _problems(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
+    """Candidates for the pool, and what is held out of one's own data."""
+    section = recipe.problems
+    if section.source == "file":
+        assert section.file is not None
+        rows = read_training_data(Path(section.file))
+        return split_heldout(rows, share=section.heldout_share, seed=section.seed)
+    # At most one candidate in four was kept by the filters that were tried; the filter stops when it has enough.
+    count = section.count if section.filter is None else 4 * section.count
+    return training_problems(count=count, seed=section.seed, hiddenness=section.hiddenness.bounds()), []
+
+
+def _evaluation(recipe: Recipe, heldout: Sequence[Problem]) -> tuple[Suite, int, SamplingSettings]:
+    if recipe.suite == HELDOUT:
+        if not heldout:
+            raise UserError("suite 'heldout' needs problems of one's own; give --train-data FILE or another suite")
+        suite = heldout_suite(heldout)
+    else:
+        suite = get_suite(recipe.suite)
+    section = recipe.evaluation
+    k = suite.default_k if section.k is None else section.k
+    sampling = section.sampling.on_top_of(suite.default_sampling)
+    if sampling.temperature == 0 and k > 1:
+        raise UserError(f"evaluation.sampling.temperature = 0 with k = {k} draws one text {k} times; set k = 1")
+    return suite.select(tasks=section.tasks, limit=section.limit), k, sampling
+
+
+def _merge_with_folder(directory: RunDirectory, wanted: Recipe) -> Recipe:
+    """The folder's recipe with this call's conditions added; anything else that differs is refused by name."""
+    root = directory.root
+    if directory.kind != "run":
+        raise UserError(f"--out {root} was made by `sdbench eval`; choose another folder")
+    held = recipe_from_data(directory.resolved_recipe(), label=f"--out {root}: its recipe")
+    before, now = dict(_flatten(held.as_data())), dict(_flatten(wanted.as_data()))
+    for name in (*held.conditions, *wanted.conditions):
+        if name not in held.conditions or name not in wanted.conditions:
+            prefix = f"conditions.{name}."
+            before = {key: value for key, value in before.items() if not key.startswith(prefix)}
+            now = {key: value for key, value in now.items() if not key.startswith(prefix)}
+    for key in (*before, *now):
+        if key not in _PATHS_OF_CONTENT and before.get(key) != now.get(key):
+            raise UserError(
+                f"--out {root} holds another run: {key} is {json.dumps(before.get(key))} there and "
+                f"{json.dumps(now.get(key))} here; choose another --out or the same settings"
+            )
+    return held.model_copy(update={"conditions": {**held.conditions, **wanted.conditions}})
+
+
+def _check_hashes(directory: RunDirectory, hashes: Mapping[str, str]) -> None:
+    root = directory.root
+    recorded = directory.manifest().get("hashes", {})
+    for what, digest in hashes.items():
+        if recorded.get(what) != digest:
+            raise UserError(
+                f"--out {root} holds another run: its {what.replace('_', ' ')} has hash {recorded.get(what)} there and "
+                f"{digest} here; choose another --out"
+            )
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def _load_base(path: Path, recipe: Recipe) -> LoadedBase:
+    from sdbench.trainers.local.policy import device_of
+    from sdbench.trainers.models import load_policy
+
+    settings = recipe.training.trainer_settings()
+    device = device_of(settings)
+    model, tokenizer = load_policy(path, dtype=settings.dtype, device=device)
+    return LoadedBase(model=model, tokenizer=tokenizer, device=device)
+
+
+def _prompt_format(base: LoadedBase, problems: Sequence[Problem], recipe: Recipe) -> PromptFormat:
+    from sdbench.trainers.prompting import choose_format
+
+    return choose_format(base.tokenizer, problems, settings=recipe.training.prompts)
+
+
+def _critic(recipe: Recipe, conditions: Sequence[ConditionSpec], prompt_format: PromptFormat) -> Critic | None:
+    from sdbench.trainers.critic.catalogue import make_critic
+    from sdbench.trainers.feedback.writers import context_writer
+
+    critic = make_critic(recipe.critic.name, writer=context_writer(prompt_format.name))
+    needed = any(
+        Needs.CRITIQUE in make_feedback(spec.feedback.name, spec.feedback.settings).needs for spec in conditions
+    )
+    return critic if needed else None
+
+
+def _check_conditions(
+    conditions: Sequence[ConditionSpec], candidates: Sequence[Problem], critic: Critic | None
+) -> None:
+    from sdbench.trainers.local.trainer import check_condition
+
+    for spec in conditions:
+        feedback = make_feedback(spec.feedback.name, spec.feedback.settings)
+        try:
+            check_condition(spec, feedback=feedback, problems=candidates, critic=critic)
+        except UserError as error:
+            named = str(error) if repr(spec.name) in str(error) else f"condition {spec.name!r}: {error}"
+            raise UserError(named) from None
+
+
+def _problems_hash(problems: Sequence[Problem]) -> str:
+    """Of all that is trained on, references included (which ``data_lock`` leaves out)."""
+    return hashlib.sha256(json.dumps([asdict(problem) for problem in problems]).encode()).hexdigest()[:16]

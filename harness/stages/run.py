@@ -1,0 +1,184 @@
+"""The whole way: pool, base evaluation, then each condition and training seed, then the leaderboard."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from sdbench.harness.failures import LoggedFailureError
+from sdbench.harness.progress import Reporter, make_reporter
+from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
+from sdbench.harness.run_directory import ModelFolder, RunDirectory, write_json, write_result
+from sdbench.harness.stages.evaluate import evaluate_checkpoint
+from sdbench.harness.stages.pool import make_pool
+from sdbench.harness.stages.prepare import LoadedBase, RunPlan
+from sdbench.harness.stages.rank import board_of, show_board, write_board
+from sdbench.harness.stages.train import summary_of, train_stage
+from sdbench.leaderboards.board import BASE
+from sdbench.leaderboards.schema import TrainingSummary
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.math_grader import MathGrader
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.store import SampleStore
+from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.engines.hf import HfEngine
+from sdbench.trainers.models import load_policy
+
+_log = logging.getLogger(__name__)
+
+
+def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
+    """Carry a prepared run out and print its leaderboard on stdout. What is finished already is not run again.
+
+    Raises:
+        UserError: another process holds the folder, or the filter keeps no problem.
+        LoggedFailureError: anything unexpected; the traceback is in the attempt's log.
+    """
+    reporter = reporter or make_reporter()
+    directory = plan.directory
+    with ExitStack() as stack:
+        stack.enter_context(directory.locked())
+        log = stack.enter_context(directory.attempt())
+        _write_head(plan)
+        reporter.note(f"run folder: {directory.root}")
+        try:
+            _run_stages(plan, reporter)
+        except KeyboardInterrupt:
+            directory.write_manifest(status="interrupted")
+            raise
+        except UserError:
+            directory.write_manifest(status="failed")
+            raise
+        except Exception as error:
+            _log.exception("the run failed")
+            directory.write_manifest(status="failed")
+            raise LoggedFailureError(log) from error
+        directory.write_manifest(status="done")
+
+
+def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
+    directory, base = plan.directory, plan.base
+    with MathGrader() as grader:
+        engine = HfEngine(base.model, base.tokenizer)
+        problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
+        _evaluate(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter)
+        for training_seed in plan.recipe.training_seeds:
+            for condition in plan.conditions:
+                _run_condition(
+                    plan, condition, training_seed=training_seed, problems=problems, grader=grader, reporter=reporter
+                )
+    board = board_of([directory])
+    write_board(directory, board)
+    show_board(board)
+
+
+def _run_condition(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    *,
+    training_seed: int,
+    problems: list[Problem],
+    grader: Grader,
+    reporter: Reporter,
+) -> None:
+    folder = plan.directory.condition(condition.name, training_seed)
+    name = condition.name if len(plan.recipe.training_seeds) == 1 else f"{condition.name}, seed {training_seed}"
+    if folder.results.is_file():
+        reporter.note(f"{name}: finished before")
+        return
+    record = train_stage(
+        plan,
+        condition,
+        training_seed=training_seed,
+        problems=problems,
+        folder=folder,
+        grader=grader,
+        reporter=reporter,
+        name=name,
+    )
+    model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
+    _evaluate(
+        plan,
+        folder,
+        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
+        name=condition.name,
+        shown_name=name,
+        training_seed=training_seed,
+        reveals=record.reveals,
+        training=summary_of(record),
+        grader=grader,
+        reporter=reporter,
+    )
+
+
+def _evaluate(
+    plan: RunPlan,
+    folder: ModelFolder,
+    *,
+    loaded: LoadedBase,
+    name: str,
+    grader: Grader,
+    reporter: Reporter,
+    shown_name: str | None = None,
+    training_seed: int | None = None,
+    reveals: tuple[str, ...] = (),
+    training: TrainingSummary | None = None,
+) -> None:
+    shown_name = shown_name or name
+    if folder.results.is_file():
+        reporter.note(f"{shown_name}: evaluated before")
+        return
+    total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
+    with reporter.stage(f"evaluating {shown_name}", total=total, unit="samples") as advance:
+        result = evaluate_checkpoint(
+            engine=HfEngine(loaded.model, loaded.tokenizer),
+            suite=plan.suite,
+            k=plan.k,
+            sampling=plan.sampling,
+            run_seed=plan.recipe.recipe.seed,
+            store=SampleStore(folder.samples),
+            grader=grader,
+            condition=name,
+            training_seed=training_seed,
+            reveals=reveals,
+            training=training,
+            prompt_format=None if plan.suite.prompt_kind == "nano" else plan.prompt_format,
+            progress=advance,
+        )
+    write_result(folder.results, result)
+
+
+def _write_head(plan: RunPlan) -> None:
+    """Recipe and manifest. The manifest is what makes a folder a run, so it is written after the recipe."""
+    directory: RunDirectory = plan.directory
+    directory.write_recipe(text=plan.recipe_text, resolved=plan.recipe.as_data())
+    if plan.heldout:
+        write_json(directory.heldout, [{"id": p.id, "text": p.text, "answer": p.answer} for p in plan.heldout])
+    code = code_state()
+    if code is not None and code.diff:
+        directory.write_code_diff(code.diff)
+    directory.write_manifest(
+        kind="run",
+        status="running",
+        recipe=plan.recipe.recipe.name,
+        recipe_hash=plan.recipe.digest,
+        seed=plan.recipe.recipe.seed,
+        hashes=plan.hashes,
+        base=str(plan.base_path),
+        suite=plan.suite.name,
+        prompt_format=plan.prompt_format.name,
+        command=command_line(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        packages=package_versions(),
+        plugins=[{"reference": p.reference, "sha256": p.digest, "feedback": list(p.feedback)} for p in plan.plugins],
+        device=device_description(plan.base.device),
+        commit=None if code is None else code.commit,
+        diff_sha256=_sha256(code.diff) if code is not None and code.diff else None,
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

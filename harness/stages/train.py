@@ -1,0 +1,72 @@
+"""The train stage: one condition and training seed, from the base to its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdbench.harness.progress import Reporter
+from sdbench.harness.run_directory import ConditionFolder
+from sdbench.harness.stages.prepare import RunPlan
+from sdbench.leaderboards.schema import TrainingSummary
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.local.settings import TrainerOutputs, TrainingProgress, TrainingRecord
+from sdbench.trainers.local.trainer import train_condition
+
+
+def train_stage(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    *,
+    training_seed: int,
+    problems: Sequence[Problem],
+    folder: ConditionFolder,
+    grader: Grader,
+    reporter: Reporter,
+    name: str,
+) -> TrainingRecord:
+    """Train, or read back what a finished training spent."""
+    outputs = TrainerOutputs(
+        checkpoint_dir=folder.checkpoint,
+        metrics_file=folder.metrics,
+        rollouts_file=folder.rollouts,
+        state_file=folder.state,
+    )
+    folder.rollouts.parent.mkdir(parents=True, exist_ok=True)
+    folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    total = condition.budget.steps * condition.budget.rollouts_per_step
+    with reporter.stage(f"training {name}", total=total, unit="rollouts") as advance:
+        told = 0
+
+        def progress(now: TrainingProgress) -> None:
+            nonlocal told
+            advance(now.rollouts - told)
+            told = now.rollouts
+
+        return train_condition(
+            condition=condition,
+            base=plan.base_path,
+            problems=problems,
+            settings=plan.recipe.training.trainer_settings(),
+            seed=training_seed,
+            outputs=outputs,
+            grader=grader,
+            critic=plan.critic,
+            progress=progress,
+        )
+
+
+def summary_of(record: TrainingRecord) -> TrainingSummary:
+    """What the leaderboard shows of a training."""
+    return TrainingSummary(
+        feedback=record.feedback,
+        objective=record.objective,
+        teacher=record.teacher,
+        learning_rate=record.learning_rate,
+        steps=record.steps,
+        rollouts=record.rollouts,
+        student_tokens=record.student_tokens,
+        teacher_tokens=record.teacher_tokens,
+        unbuilt=record.unbuilt,
+    )
