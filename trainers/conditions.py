@@ -17,9 +17,9 @@ class GrpoSettings(StrictModel):
     """Group-relative policy optimisation with a binary reward (DeepSeekMath, arXiv 2402.03300).
 
     ``degenerate_groups``: what becomes of a group whose rewards are all equal: ``zero`` keeps it with zero advantage
-    (it still counts in the mean over tokens), ``drop`` leaves it out. ``std_normalisation``: divide by the group's standard
-    deviation. ``length_normalisation``: ``token_mean`` over all tokens of the batch, ``sequence_mean`` per rollout
-    first.
+    (it still counts in the mean over tokens), ``drop`` leaves it out. ``std_normalisation``: divide by the group's
+    standard deviation. ``length_normalisation``: ``token_mean`` over all tokens of the batch, ``sequence_mean`` per
+    rollout first.
     """
 
     name: Literal["grpo"] = "grpo"
