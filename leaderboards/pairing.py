@@ -39,7 +39,7 @@ def build_pairs(
             sides = [[entry for entry in scored if entry.row.condition == name] for name in (first, second)]
             missing = [name for name, side in zip((first, second), sides, strict=True) if not side]
             if missing:
-                primary.append(_unpaired(first, second, f"no results of {' and '.join(missing)}"))
+                primary.append(_unpaired(first, second, f"no results of {' and '.join(missing)} on this board"))
             wanted += [(a, b) for a in sides[0] for b in sides[1]]
     secondary: list[Pair] = []
     for a, b in wanted:

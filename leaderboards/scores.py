@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,18 +47,29 @@ def score_checkpoint(result: CheckpointResult, *, pass_k: int) -> list[TaskScore
 def _score_task(task: TaskResult, *, pass_k: int) -> TaskScores:
     problems = sorted(task.problems, key=lambda problem: problem.problem_id)
     every_outcome = [outcome for problem in problems for outcome in problem.outcomes]
-    averages = [avg_at_k(outcomes=problem.outcomes) for problem in problems]
+    averages = [_average(problem.outcomes) for problem in problems]
     return TaskScores(
         task=task.task,
         group=task.group,
         problem_ids=tuple(problem.problem_id for problem in problems),
         means_P=np.array([np.nan if average is None else average for average in averages], dtype=np.float64),
         pass_at_k=_mean_pass(problems, pass_k=pass_k),
-        maj_at_k=mean_of_known([maj_at_k(answers=problem.answers, outcomes=problem.outcomes) for problem in problems]),
+        maj_at_k=mean_of_known([_majority(problem.answers, problem.outcomes) for problem in problems]),
         outcomes=outcome_shares(outcomes=every_outcome),
         bounds=avg_bounds(outcomes=every_outcome),
         completion_tokens=float(np.mean([problem.completion_tokens for problem in problems])),
     )
+
+
+# Problems by the thousand share few patterns of outcomes, and the metrics of a pattern need working out once.
+@lru_cache(maxsize=1 << 14)
+def _average(outcomes: tuple[Outcome, ...]) -> float | None:
+    return avg_at_k(outcomes=outcomes)
+
+
+@lru_cache(maxsize=1 << 14)
+def _majority(answers: tuple[str | None, ...], outcomes: tuple[Outcome, ...]) -> float | None:
+    return maj_at_k(answers=answers, outcomes=outcomes)
 
 
 def _mean_pass(problems: Sequence[ProblemResult], *, pass_k: int) -> float | None:

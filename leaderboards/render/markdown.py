@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sdbench.leaderboards.board import Board, Pair, Score
-from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, shown_pairs, title
+from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, readings_title, shown_pairs, title
 from sdbench.leaderboards.render.text import (
     UNDEFINED,
     clean,
@@ -91,7 +91,7 @@ def _readings(board: Board) -> str:
         for row in board.rows
     ]
     heads = ["condition", *(escape(name) for name in names), f"pass@{board.pass_k}", "maj@k"]
-    return "### Groups, pass and majority, macro %\n\n" + _table(heads, rows)
+    return f"### {readings_title(board)}\n\n" + _table(heads, rows)
 
 
 def _outcomes(board: Board) -> str:

@@ -78,6 +78,12 @@ def _against_base(board: Board, base: Row, others: list[Row]) -> list[str]:
     return sentences
 
 
+def readings_title(board: Board) -> str:
+    """What heads the table of groups of benchmarks, pass@k and maj@k."""
+    groups = "Groups of benchmarks, pass" if any(row.groups for row in board.rows) else "Pass"
+    return f"{groups} and majority, macro %"
+
+
 def shown_pairs(board: Board) -> list[Pair]:
     """The macro contrasts to print: all that were named; out of too many others those of the leader and of the base."""
     pairs = [pair for pair in board.pairs if pair.family == "primary"]

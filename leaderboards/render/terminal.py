@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from sdbench.leaderboards.board import BASE, Board, Row, Score
 from sdbench.leaderboards.render.intervals import ASCII, UNICODE, Axis, Glyphs, choose_axis, draw_axis, draw_interval
-from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, shown_pairs, title
+from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, readings_title, shown_pairs, title
 from sdbench.leaderboards.render.text import (
     UNDEFINED,
     clean,
@@ -45,8 +45,7 @@ _OUTCOME_HEADS = {
 def print_board(board: Board, console: Console) -> None:
     """Print the whole board. A console narrower than 80 columns gets the layout of 80."""
     glyphs = UNICODE if console.encoding.lower().startswith("utf") else ASCII
-    width = max(MIN_WIDTH, console.width)
-    console.print(_Page(board=board, width=width, glyphs=glyphs).render(), width=width, crop=False, no_wrap=False)
+    console.print(_Page(board=board, width=max(MIN_WIDTH, console.width), glyphs=glyphs), crop=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,10 @@ class _Page:
     width: int
     glyphs: Glyphs
 
-    def render(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self._content(), options.update(width=self.width))
+
+    def _content(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._clean(title(self.board)), style="bold"), Text()]
         parts += [Text(self._clean(sentence)) for sentence in headline(self.board)]
         for block in dict.fromkeys(row.comparable for row in self.board.rows):
@@ -63,8 +65,7 @@ class _Page:
                 parts += [Text(), self._small("Evaluated otherwise, not comparable with the rows above (see notes):")]
             parts += [Text(), self._ranking([row for row in self.board.rows if row.comparable == block])]
         parts.append(self._under_ranking())
-        groups = "Groups of benchmarks, pass" if any(row.groups for row in self.board.rows) else "Pass"
-        parts += self._section(f"{groups} and majority, macro %", *self._groups())
+        parts += self._section(readings_title(self.board), *self._groups())
         parts += self._section("What became of the samples, % of all", *self._outcomes())
         parts += self._section("What training spent, per seed (not built: contexts, over all seeds)", *self._spending())
         if shown_pairs(self.board):
