@@ -39,9 +39,7 @@ def check_model_folder(path: Path | str) -> Path:
             "save one there with tokenizer.save_pretrained()"
         )
     if not any(name.endswith(".safetensors") for name in names):
-        raise UserError(
-            f"model folder {str(path)!r} has no *.safetensors weights; save them with save_pretrained()"
-        )
+        raise UserError(f"model folder {str(path)!r} has no *.safetensors weights; save them with save_pretrained()")
     return folder
 
 

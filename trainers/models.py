@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from sdbench.tasks.errors import UserError
 from sdbench.trainers.model_folder import check_model_folder
 
-DtypeName = Literal["float64", "float32", "bfloat16", "float16"]
 _DTYPES: dict[str, torch.dtype] = {
     "float64": torch.float64,
     "float32": torch.float32,
@@ -44,24 +47,39 @@ def load_policy(
         raise UserError(f"device {device!r} is not there: torch sees no CUDA device; choose cpu")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=_DTYPES[dtype],
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        with _no_progress_bar():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=_DTYPES[dtype],
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
             f"model folder {str(path)!r} cannot be loaded by transformers ({reason}); "
             "give a causal LM that needs no code of its own"
         ) from error
+    model, report = loaded
     # Weights that the file lacks would be drawn at random: a model, but not the user's.
     if report["missing_keys"]:
         raise UserError(
             f"model folder {str(path)!r} lacks the weights of {sorted(report['missing_keys'])[0]!r}; "
             "save the whole model with save_pretrained()"
         )
-    return model.to(place).eval(), tokenizer
+    model.to(place).eval()
+    return model, tokenizer
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    # The front door draws its own progress; transformers' bar would be written across it.
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

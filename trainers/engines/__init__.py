@@ -1,0 +1,1 @@
+"""Engines that draw completions: ``hf`` in this process."""

@@ -35,14 +35,12 @@ class GroupSlice:
         return self.stop - self.start
 
 
-def plan_batches(
-    groups: Sequence[GroupShape], *, max_rows: int, max_cache_tokens: int
-) -> list[tuple[GroupSlice, ...]]:
+def plan_batches(groups: Sequence[GroupShape], *, max_rows: int, max_cache_tokens: int) -> list[tuple[GroupSlice, ...]]:
     """Batches of slices that together are every row of every group once.
 
     Groups are taken by falling prompt length, ties in order of the list, so that a batch holds little padding and the
-    largest comes first. One that does not fit beside those before it opens a new batch; only one that exceeds a whole batch is
-    cut.
+    largest comes first. One that does not fit beside those before it opens a new batch; only one that exceeds a whole
+    batch is cut.
 
     Args:
         groups: the shapes, in the order of the requests; those without rows are skipped.

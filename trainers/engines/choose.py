@@ -32,9 +32,7 @@ def choose_tokens(
     if settings.repetition_penalty != 1.0:
         if seen_BV is None:
             raise ValueError("a repetition penalty needs seen_BV")
-        penalised = torch.where(
-            logits < 0, logits * settings.repetition_penalty, logits / settings.repetition_penalty
-        )
+        penalised = torch.where(logits < 0, logits * settings.repetition_penalty, logits / settings.repetition_penalty)
         logits = torch.where(seen_BV, penalised, logits)
     if settings.temperature == 0:
         best = logits.max(dim=-1)

@@ -65,7 +65,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 def growing_cache(config: PretrainedConfig) -> Cache:
     """An empty cache for this architecture: its full-attention layers grow in place, others are transformers' own."""
-    cache = DynamicCache(config=config)  # type: ignore[no-untyped-call]
+    cache = DynamicCache(config=config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 

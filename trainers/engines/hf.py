@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,13 +35,15 @@ _CUDA_CACHE_SHARE = 0.4
 class HfEngine:
     """Draws completions from a model that is already in memory; implements ``Engine``.
 
-    The checkpoint's generation_config has no say in how tokens are drawn: only its end tokens are read. A prompt that leaves
-    no room for one token is ``UNFIT``; a completion that would pass the model's last position ends there, ``LENGTH``.
+    The checkpoint's generation_config has no say in how tokens are drawn: only its end tokens are read. A prompt that
+    leaves no room for one token is ``UNFIT``; a completion that would pass the model's last position ends there,
+    ``LENGTH``.
 
     Args:
         model: any causal LM, bare or wrapped by peft; its current weights are used, its training mode is given back.
         tokenizer: the model's tokenizer.
-        max_batch_rows: most completions drawn at once.
+        max_batch_rows: most completions drawn at once. On a CPU more is no faster: the cache of a small model then
+            outgrows the processor's.
         max_cache_bytes: most bytes of keys and values if every row of a batch ran to its cap; None: 1 GiB on a CPU, two
             fifths of the memory of a CUDA device.
 
@@ -55,7 +58,7 @@ class HfEngine:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        max_batch_rows: int = 512,
+        max_batch_rows: int = 256,
         max_cache_bytes: int | None = None,
     ) -> None:
         if max_batch_rows < 1:
@@ -98,8 +101,7 @@ class HfEngine:
         if settings.temperature == 0:
             token_ids = [[group[0]] * len(group) for group in token_ids]
         return [
-            self._completions(group, fits=shape.max_tokens >= 1)
-            for group, shape in zip(token_ids, shapes, strict=True)
+            self._completions(group, fits=shape.max_tokens >= 1) for group, shape in zip(token_ids, shapes, strict=True)
         ]
 
     def _completions(self, token_ids: list[list[int]], *, fits: bool) -> list[Completion]:
@@ -143,6 +145,48 @@ class HfEngine:
         logits: Tensor = output.logits[:, -1]
         return logits
 
+    def _prefill(
+        self,
+        batch: Sequence[GroupSlice],
+        requests: Sequence[GroupRequest],
+        shapes: Sequence[GroupShape],
+        settings: SamplingSettings,
+    ) -> tuple[Cache, Tensor, _Rows]:
+        """The cache, the logits of the first token and the state of every row: each prompt is computed once."""
+        device = self.model.device
+        prompts = [requests[part.index].prompt_ids for part in batch]
+        width = max(map(len, prompts))
+        ids_PW = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+        padding_P = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
+        columns_W = torch.arange(width, device=device)
+        real_PW = columns_W >= padding_P[:, None]
+        padded = min(map(len, prompts)) < width
+        cache = growing_cache(self.model.config)
+        position_ids_PW = (columns_W - padding_P[:, None]).clamp_min(0)
+        logits_PV = self._forward(ids_PW, cache, real_PW if padded else None, position_ids_PW)
+
+        prompt_of_B = torch.tensor([p for p, part in enumerate(batch) for _ in range(part.rows)], device=device)
+        if len(prompt_of_B) > len(batch):
+            cache.batch_select_indices(prompt_of_B)
+        seeds = [seed for part in batch for seed in requests[part.index].seeds[part.start : part.stop]]
+        seen_BV = None
+        if settings.repetition_penalty != 1.0:
+            seen_PV = torch.zeros(logits_PV.shape, dtype=torch.bool, device=device)
+            prompt_PW = torch.arange(len(batch), device=device)[:, None].expand_as(ids_PW)
+            seen_PV[prompt_PW[real_PW], ids_PW[real_PW]] = True
+            seen_BV = seen_PV[prompt_of_B]
+        caps_P = torch.tensor([shapes[part.index].max_tokens for part in batch], device=device)
+        rows = _Rows(
+            index_B=torch.arange(len(prompt_of_B), device=device),
+            seeds_B=torch.tensor(seeds, device=device),
+            caps_B=caps_P[prompt_of_B],
+            padding_B=padding_P[prompt_of_B] if padded else None,
+            ended_B=torch.zeros(len(prompt_of_B), dtype=torch.bool, device=device),
+            seen_BV=seen_BV,
+            width=width,
+        )
+        return cache, logits_PV[prompt_of_B], rows
+
     def _draw(
         self,
         batch: Sequence[GroupSlice],
@@ -152,101 +196,72 @@ class HfEngine:
         progress: Progress | None,
     ) -> list[list[int]]:
         """The token ids of every row of a batch, in the batch's order."""
-        device = self.model.device
-        prompts = [requests[part.index].prompt_ids for part in batch]
-        width = max(map(len, prompts))
-        cap = max(shapes[part.index].max_tokens for part in batch)
-        ids_PW = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-        padding_P = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
-        columns_W = torch.arange(width, device=device)
-        mask_PW = columns_W >= padding_P[:, None] if bool(padding_P.any()) else None
-        cache = growing_cache(self.model.config)
-        logits_PV = self._forward(ids_PW, cache, mask_PW, (columns_W - padding_P[:, None]).clamp_min(0))
-
-        prompt_of_B = torch.repeat_interleave(
-            torch.arange(len(batch), device=device), torch.tensor([part.rows for part in batch], device=device)
-        )
-        row_count = len(prompt_of_B)
-        if row_count > len(batch):
-            cache.batch_select_indices(prompt_of_B)  # type: ignore[no-untyped-call]
-        logits_BV = logits_PV[prompt_of_B]
-        seeds_B = torch.tensor([s for part in batch for s in requests[part.index].seeds[part.start : part.stop]])
-        rows = _Rows(
-            index_B=torch.arange(row_count, device=device),
-            seeds_B=seeds_B.to(device),
-            caps_B=torch.tensor([shapes[part.index].max_tokens for part in batch], device=device)[prompt_of_B],
-            padding_B=padding_P[prompt_of_B],
-            ended_B=torch.zeros(row_count, dtype=torch.bool, device=device),
-            seen_BV=None,
-        )
-        if settings.repetition_penalty != 1.0:
-            seen_PV = torch.zeros(logits_PV.shape, dtype=torch.bool, device=device)
-            real_PW = columns_W >= padding_P[:, None]
-            seen_PV[torch.arange(len(batch), device=device)[:, None].expand_as(real_PW)[real_PW], ids_PW[real_PW]] = True
-            rows.seen_BV = seen_PV[prompt_of_B]
+        cache, logits_BV, rows = self._prefill(batch, requests, shapes, settings)
+        device = logits_BV.device
         end_ids = torch.tensor(sorted(self.end_ids), device=device)
-        steps: list[tuple[Tensor, Tensor]] = []
-        lengths_B = torch.zeros(row_count, dtype=torch.long, device=device)
-        for position in range(cap):
+        lengths_B = torch.zeros_like(rows.index_B)
+        drawn: list[tuple[Tensor, Tensor]] = []
+        while True:
+            position = len(drawn)
             tokens_B = choose_tokens(
                 logits_BV, seeds_B=rows.seeds_B, position=position, settings=settings, seen_BV=rows.seen_BV
             )
-            steps.append((rows.index_B, tokens_B))
+            drawn.append((rows.index_B, tokens_B))
             ending_B = torch.isin(tokens_B, end_ids) | (rows.caps_B == position + 1)
             newly_B = ending_B & ~rows.ended_B
             lengths_B[rows.index_B[newly_B]] = position + 1
-            rows.ended_B = rows.ended_B | ending_B
             if progress and (ready := int(newly_B.sum())):
                 progress(ready)
-            ended = int(rows.ended_B.sum())
-            if ended == len(rows.index_B):
+            rows.ended_B = rows.ended_B | ending_B
+            ended, held = int(rows.ended_B.sum()), len(rows.ended_B)
+            if ended == held:
                 break
-            if ended >= len(rows.index_B) * _COMPACT_AT_SHARE:
+            if ended >= held * _COMPACT_AT_SHARE:
                 alive = (~rows.ended_B).nonzero()[:, 0]
-                rows.select(alive)
-                cache.batch_select_indices(alive)  # type: ignore[no-untyped-call]
+                rows.keep(alive)
+                cache.batch_select_indices(alive)
                 tokens_B = tokens_B[alive]
             if rows.seen_BV is not None:
                 rows.seen_BV.scatter_(1, tokens_B[:, None], True)
-            mask = None
-            if mask_PW is not None:
-                mask = torch.arange(width + position + 1, device=device) >= rows.padding_B[:, None]
-            logits_BV = self._forward(
-                tokens_B[:, None], cache, mask, (width + position - rows.padding_B)[:, None]
-            )
-        table_BT = torch.zeros(row_count, len(steps), dtype=torch.long, device=device)
-        for position, (index_B, tokens_B) in enumerate(steps):
+            logits_BV = self._forward(tokens_B[:, None], cache, *rows.mask_and_positions(position))
+        table_BT = torch.zeros(len(lengths_B), len(drawn), dtype=torch.long, device=device)
+        for position, (index_B, tokens_B) in enumerate(drawn):
             table_BT[index_B, position] = tokens_B
         return [row[:length] for row, length in zip(table_BT.tolist(), lengths_B.tolist(), strict=True)]
 
 
+@dataclass(kw_only=True)
 class _Rows:
-    """What belongs to each row that is still in the batch."""
+    """What belongs to each row that is still in the batch; ``padding_B`` is None where no prompt is padded."""
 
-    def __init__(
-        self,
-        *,
-        index_B: Tensor,
-        seeds_B: Tensor,
-        caps_B: Tensor,
-        padding_B: Tensor,
-        ended_B: Tensor,
-        seen_BV: Tensor | None,
-    ) -> None:
-        self.index_B, self.seeds_B, self.caps_B = index_B, seeds_B, caps_B
-        self.padding_B, self.ended_B, self.seen_BV = padding_B, ended_B, seen_BV
+    index_B: Tensor
+    seeds_B: Tensor
+    caps_B: Tensor
+    padding_B: Tensor | None
+    ended_B: Tensor
+    seen_BV: Tensor | None
+    width: int
 
-    def select(self, rows: Tensor) -> None:
+    def keep(self, rows: Tensor) -> None:
         self.index_B, self.seeds_B, self.caps_B = self.index_B[rows], self.seeds_B[rows], self.caps_B[rows]
-        self.padding_B, self.ended_B = self.padding_B[rows], self.ended_B[rows]
+        self.ended_B = self.ended_B[rows]
+        self.padding_B = None if self.padding_B is None else self.padding_B[rows]
         self.seen_BV = None if self.seen_BV is None else self.seen_BV[rows]
+
+    def mask_and_positions(self, position: int) -> tuple[Tensor | None, Tensor]:
+        """Attention mask ``(B, width + position + 1)`` and position id ``(B, 1)`` of completion token ``position``."""
+        device, column = self.index_B.device, self.width + position
+        if self.padding_B is None:
+            return None, torch.full((len(self.index_B), 1), column, device=device)
+        mask = torch.arange(column + 1, device=device) >= self.padding_B[:, None]
+        return mask, (column - self.padding_B)[:, None]
 
 
 def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every id that the generation_config, the config or the tokenizer calls an end of sequence: the union of the three.
+    """Every id that the generation_config, the config or the tokenizer calls an end of sequence: their union.
 
-    Checkpoints disagree with themselves (a chat model's config often names the end of text, its generation_config the end
-    of a turn as well), and a completion that goes on after any of them is of no use.
+    Checkpoints disagree with themselves (a chat model's config often names the end of text, its generation_config the
+    end of a turn as well), and a completion that goes on after any of them is of no use.
     """
     ids: set[int] = set()
     sources: tuple[Any, ...] = (getattr(model, "generation_config", None), model.config, tokenizer)
@@ -275,7 +290,7 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
     Not inference mode: buffers that a model renews on the way could not be used in training afterwards.
     """
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
     try:
         with torch.no_grad():
             yield

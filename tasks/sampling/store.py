@@ -1,0 +1,279 @@
+"""The sample store: every completion that was drawn, each under its key, in append-only JSON lines.
+
+Three files in one folder: ``samples.jsonl`` (what was drawn, no times in it), ``verdicts.jsonl`` (what a grader said,
+so that grading can be redone without drawing) and ``timings.jsonl``. Each begins with a header line naming its format
+version. One process writes at a time. A line that a crash left half-written is dropped and counted; any other broken
+one is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.verdict import Verdict
+from sdbench.tasks.outcome import FinishReason
+
+FORMAT_VERSION = 1
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupKey:
+    """What the samples of one problem share; two groups of equal keys hold samples of one distribution.
+
+    Attributes:
+        settings_digest: ``SamplingSettings.digest``.
+        prompt_hash: hash of everything that shapes the prompt.
+        model_digest: hash of the checkpoint.
+        task: the benchmark.
+        problem_id: the problem within it.
+    """
+
+    settings_digest: str
+    prompt_hash: str
+    model_digest: str
+    task: str
+    problem_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSample:
+    """One sample: its group, its index in the group, the seed it was drawn with, and what came of it."""
+
+    group: GroupKey
+    index: int
+    seed: int
+    token_ids: tuple[int, ...]
+    text: str
+    finish_reason: FinishReason
+    engine: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredVerdict:
+    """What one grader (its name and version) said of one sample."""
+
+    group: GroupKey
+    index: int
+    grader: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawTiming:
+    """How long one call of an engine took; never a part of results."""
+
+    engine: str
+    task: str
+    samples: int
+    completion_tokens: int
+    seconds: float
+
+
+class SampleStore:
+    """The store in one folder, which is made with the first row.
+
+    ``dropped_lines`` counts the half-written last lines met so far by file name.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.dropped_lines: Counter[str] = Counter()
+        self._samples: dict[GroupKey, dict[int, StoredSample]] | None = None
+
+    def add(self, samples: Sequence[StoredSample]) -> None:
+        """Append samples; they are on disk when this returns.
+
+        Raises:
+            ValueError: a sample of that group and index is there already.
+        """
+        held = self._loaded()
+        new: set[tuple[GroupKey, int]] = set()
+        for sample in samples:
+            place = (sample.group, sample.index)
+            if place in new or sample.index in held.get(sample.group, {}):
+                raise ValueError(f"sample {sample.index} of {sample.group} is in the store already")
+            new.add(place)
+        self._append("samples", map(_sample_row, samples))
+        for sample in samples:
+            held.setdefault(sample.group, {})[sample.index] = sample
+
+    def samples(self, group: GroupKey) -> Mapping[int, StoredSample]:
+        """The samples of a group by index; empty where none was drawn.
+
+        Raises:
+            UserError: a broken line, a sample that stands there twice, or another format version.
+        """
+        return MappingProxyType(self._loaded().get(group, {}))
+
+    def missing(self, group: GroupKey, k: int) -> list[int]:
+        """The indices below ``k`` that still have to be drawn, ascending."""
+        held = self.samples(group)
+        return [index for index in range(k) if index not in held]
+
+    def add_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
+        """Append verdicts; a later one of the same grader on the same sample replaces the earlier."""
+        self._append("verdicts", map(_verdict_row, verdicts))
+
+    def verdicts(self, grader: str) -> dict[tuple[GroupKey, int], Verdict]:
+        """The latest verdict of a grader on each sample, by group and index."""
+        rows = self._read("verdicts", _verdict_of)
+        return {(row.group, row.index): row.verdict for _, row in rows if row.grader == grader}
+
+    def add_timing(self, timing: DrawTiming) -> None:
+        """Append how long a call took."""
+        self._append("timings", [asdict(timing)])
+
+    def timings(self) -> list[DrawTiming]:
+        """All timings in the order of the calls."""
+        return [row for _, row in self._read("timings", lambda row: DrawTiming(**row))]
+
+    def _loaded(self) -> dict[GroupKey, dict[int, StoredSample]]:
+        if self._samples is None:
+            held: dict[GroupKey, dict[int, StoredSample]] = {}
+            for number, sample in self._read("samples", _sample_of):
+                group = held.setdefault(sample.group, {})
+                if sample.index in group:
+                    raise UserError(
+                        f"{self._path('samples')} line {number} repeats sample {sample.index} of "
+                        f"{sample.group.task}/{sample.group.problem_id}; delete that line"
+                    )
+                group[sample.index] = sample
+            self._samples = held
+        return self._samples
+
+    def _path(self, kind: str) -> Path:
+        return self.folder / f"{kind}.jsonl"
+
+    def _append(self, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        lines = [_line(row) for row in rows]
+        if not lines:
+            return
+        path = self._path(kind)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        whole_bytes = self._whole_bytes(kind)
+        with path.open("r+b" if path.exists() else "wb") as stream:
+            # A half-written line would swallow the first new one.
+            stream.truncate(whole_bytes)
+            stream.seek(whole_bytes)
+            if whole_bytes == 0:
+                stream.write(_line({"format_version": FORMAT_VERSION, "kind": kind}))
+            stream.write(b"".join(lines))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _whole_bytes(self, kind: str) -> int:
+        """Bytes of the file up to the end of its last whole line; checks the header."""
+        path = self._path(kind)
+        if not path.exists():
+            return 0
+        with path.open("rb") as stream:
+            header = stream.readline()
+            size = stream.seek(0, os.SEEK_END)
+            if not header.endswith(b"\n"):
+                return 0
+            self._check_header(kind, header)
+            end = size
+            while end > 0:
+                start = max(0, end - (1 << 16))
+                stream.seek(start)
+                if (found := stream.read(end - start).rfind(b"\n")) >= 0:
+                    return start + found + 1
+                end = start
+        return 0
+
+    def _check_header(self, kind: str, line: bytes) -> None:
+        try:
+            header = json.loads(line)
+            version, found = header["format_version"], header["kind"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{self._path(kind)} line 1 is not the header of a sample store; move the file away to draw anew"
+            ) from None
+        if version != FORMAT_VERSION or found != kind:
+            raise UserError(
+                f"{self._path(kind)} holds {found!r} in format version {version}, expected {kind!r} in version "
+                f"{FORMAT_VERSION}; move the file away to draw anew"
+            )
+
+    def _read(self, kind: str, parse: Callable[[dict[str, Any]], _Row]) -> list[tuple[int, _Row]]:
+        """The rows of a file with their line numbers."""
+        path = self._path(kind)
+        if not path.exists():
+            return []
+        lines = path.read_bytes().split(b"\n")
+        self.dropped_lines[path.name] = int(lines.pop() != b"")
+        if not lines:
+            return []
+        self._check_header(kind, lines[0])
+        rows: list[tuple[int, _Row]] = []
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                rows.append((number, parse(json.loads(line))))
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"{path} line {number} is broken ({type(error).__name__}: {error}): {line[:60]!r}; "
+                    "delete that line, what it held is made again"
+                ) from None
+        return rows
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    # ASCII escapes keep lone surrogates of a bad decoding and line separators out of the file.
+    return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _sample_row(sample: StoredSample) -> dict[str, Any]:
+    return {
+        **asdict(sample.group),
+        "index": sample.index,
+        "seed": sample.seed,
+        "token_ids": sample.token_ids,
+        "text": sample.text,
+        "finish_reason": sample.finish_reason.value,
+        "engine": sample.engine,
+    }
+
+
+def _verdict_row(row: StoredVerdict) -> dict[str, Any]:
+    return {**asdict(row.group), "index": row.index, "grader": row.grader, **asdict(row.verdict)}
+
+
+def _group_of(row: Mapping[str, Any]) -> GroupKey:
+    return GroupKey(**{name: _typed(row, name, str) for name in GroupKey.__dataclass_fields__})
+
+
+def _sample_of(row: dict[str, Any]) -> StoredSample:
+    return StoredSample(
+        group=_group_of(row),
+        index=_typed(row, "index", int),
+        seed=_typed(row, "seed", int),
+        token_ids=tuple(_typed(row, "token_ids", list)),
+        text=_typed(row, "text", str),
+        finish_reason=FinishReason(row["finish_reason"]),
+        engine=_typed(row, "engine", str),
+    )
+
+
+def _verdict_of(row: dict[str, Any]) -> StoredVerdict:
+    return StoredVerdict(
+        group=_group_of(row),
+        index=_typed(row, "index", int),
+        grader=_typed(row, "grader", str),
+        verdict=Verdict(verdict=row["verdict"], rule=_typed(row, "rule", str), extracted=row["extracted"]),
+    )
+
+
+def _typed(row: Mapping[str, Any], name: str, kind: type[_Row]) -> _Row:
+    value = row[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}, expected {kind.__name__}")
+    return value
