@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-import lm_eval.api.task
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
+import lm_eval.api.task  # type: ignore[import-untyped]
+from lm_eval.api.instance import Instance  # type: ignore[import-untyped]
+from lm_eval.api.model import LM  # type: ignore[import-untyped]
 
-from sdbench.tasks.grading.verdict import Grader
+from sdbench import __version__
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.verdict import GradeItem, Grader, Verdict, outcome_of
+from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampled_text import SampledText
-from sdbench.tasks.sampling.engine import Engine, Progress
+from sdbench.tasks.sampling.engine import Completion, Engine, GroupRequest, Progress
+from sdbench.tasks.sampling.seeds import sample_seed
 from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.tasks.sampling.store import DrawTiming, GroupKey, SampleStore, StoredSample, StoredVerdict
+
+# Most samples handed to the engine at once. Each portion is stored as it is drawn: a killed run loses one at most.
+PORTION_SAMPLES = 1024
 
 PromptWriter = Callable[[Problem], tuple[int, ...]]
 _Item = TypeVar("_Item")
@@ -37,9 +46,10 @@ def generation_kwargs(sampling: SamplingSettings) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One problem of the work list: what is asked, how many samples of it are wanted."""
+class _Asked:
+    """One problem of the work list: its key in the store, what is asked, how many samples of it are wanted."""
 
+    key: GroupKey
     problem: Problem
     prompt_ids: tuple[int, ...]
     sample_count: int
@@ -48,12 +58,21 @@ class Asked:
 class SdbenchLM(LM):  # type: ignore[misc]
     """An ``Engine`` behind lm-eval's model interface.
 
-    lm-eval asks for k samples by handing the same request over k times; the n-th time is sample n - 1, with its own seed.
+    lm-eval asks for k samples by handing one request over k times; the n-th time is sample n - 1, with its own seed.
     What the store has is not drawn again, and what it has graded is not graded again.
 
+    ``samples`` is filled by ``generate_until``: the samples of each problem by task and problem id, in order.
+
     Args:
+        engine: draws what the store lacks.
+        sampling: how; the tasks must ask for the same.
+        run_seed: with task, problem id and sample index it makes each sample's seed.
+        store: samples and verdicts, taken from and added to.
+        grader: grades what has no stored verdict.
+        prompt_hash: hash of what shapes the prompts; part of every sample's key.
+        model_digest: hash of the checkpoint; part of every sample's key.
         write_prompt: the prompt of a problem as token ids, where it is not lm-eval's own context string.
-        samples: filled by ``generate_until``: the samples of each problem by task and problem id, in order.
+        progress: called with the number of samples that have become ready, stored ones included.
     """
 
     def __init__(
@@ -64,6 +83,8 @@ class SdbenchLM(LM):  # type: ignore[misc]
         run_seed: int,
         store: SampleStore,
         grader: Grader,
+        prompt_hash: str,
+        model_digest: str,
         write_prompt: PromptWriter | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -73,6 +94,9 @@ class SdbenchLM(LM):  # type: ignore[misc]
         self._run_seed = run_seed
         self._store = store
         self._grader = grader
+        self._grader_name = f"{type(grader).__name__}/{__version__}"
+        self._prompt_hash = prompt_hash
+        self._model_digest = model_digest
         self._write_prompt = write_prompt
         self._progress = progress
         self.samples: dict[tuple[str, str], list[SampledText]] = {}
@@ -80,15 +104,104 @@ class SdbenchLM(LM):  # type: ignore[misc]
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """One ``SampledText`` a request, in order."""
         asked = self._work_list(requests)
-        raise NotImplementedError(asked)
+        verdicts = self._store.verdicts(self._grader_name)
+        for portion in _portions(asked):
+            self._draw_missing(portion)
+            self._grade_missing(portion, verdicts)
+        for one in asked:
+            self.samples[one.problem.task, one.problem.id] = [
+                _sampled_text(sample, verdicts.get((one.key, sample.index))) for sample in self._samples_of(one)
+            ]
+        turns = {place: iter(samples) for place, samples in self.samples.items()}
+        return [next(turns[request.task_name, request.doc["id"]]) for request in requests]
 
-    def _work_list(self, requests: Sequence[Instance]) -> list[Asked]:
+    def _draw_missing(self, portion: Sequence[_Asked]) -> None:
+        """Draw and store what the store lacks of one portion, in one call of the engine."""
+        missing = {one.key: self._store.missing(one.key, one.sample_count) for one in portion}
+        for one in portion:
+            self._check_seeds(one)
+        wanted = [one for one in portion if missing[one.key]]
+        held = sum(one.sample_count - len(missing[one.key]) for one in portion)
+        if self._progress and held:
+            self._progress(held)
+        if not wanted:
+            return
+        requests = [
+            GroupRequest(
+                prompt_ids=one.prompt_ids, seeds=tuple(self._seed(one.problem, index) for index in missing[one.key])
+            )
+            for one in wanted
+        ]
+        started = time.perf_counter()
+        drawn = self._engine.generate(requests, self._sampling, self._progress)
+        seconds = time.perf_counter() - started
+        samples = [
+            self._stored(one, index, seed, completion)
+            for one, request, completions in zip(wanted, requests, drawn, strict=True)
+            for index, seed, completion in zip(missing[one.key], request.seeds, completions, strict=True)
+        ]
+        self._store.add(samples)
+        self._store.add_timing(
+            DrawTiming(
+                engine=self._engine.name,
+                task=portion[0].problem.task,
+                samples=len(samples),
+                completion_tokens=sum(len(sample.token_ids) for sample in samples),
+                seconds=seconds,
+            )
+        )
+
+    def _grade_missing(self, portion: Sequence[_Asked], verdicts: dict[tuple[GroupKey, int], Verdict]) -> None:
+        """Grade and store what has no verdict yet; a prompt that did not fit has nothing to grade."""
+        wanted = [
+            (one, sample)
+            for one in portion
+            for sample in self._samples_of(one)
+            if sample.finish_reason is not FinishReason.UNFIT and (one.key, sample.index) not in verdicts
+        ]
+        items = [GradeItem(gold=one.problem.answer, prediction=sample.text) for one, sample in wanted]
+        graded = self._grader.grade(items) if items else []
+        rows = [
+            StoredVerdict(group=one.key, index=sample.index, grader=self._grader_name, verdict=verdict)
+            for (one, sample), verdict in zip(wanted, graded, strict=True)
+        ]
+        self._store.add_verdicts(rows)
+        verdicts.update({(row.group, row.index): row.verdict for row in rows})
+
+    def _samples_of(self, one: _Asked) -> list[StoredSample]:
+        stored = self._store.samples(one.key)
+        return [stored[index] for index in range(one.sample_count)]
+
+    def _check_seeds(self, one: _Asked) -> None:
+        """Samples of another run seed or engine are of another run: mixing them would make this one unrepeatable."""
+        for index, sample in self._store.samples(one.key).items():
+            if sample.seed != self._seed(one.problem, index) or sample.engine != self._engine.name:
+                raise UserError(
+                    f"{self._store.folder} holds samples of {one.problem.task} drawn with another seed or engine than "
+                    f"seed {self._run_seed} and engine {self._engine.name!r}; choose another --out"
+                )
+
+    def _seed(self, problem: Problem, index: int) -> int:
+        return sample_seed(run_seed=self._run_seed, task=problem.task, problem_id=problem.id, sample_index=index)
+
+    def _stored(self, one: _Asked, index: int, seed: int, completion: Completion) -> StoredSample:
+        return StoredSample(
+            group=one.key,
+            index=index,
+            seed=seed,
+            token_ids=completion.token_ids,
+            text=completion.text,
+            finish_reason=completion.finish_reason,
+            engine=self._engine.name,
+        )
+
+    def _work_list(self, requests: Sequence[Instance]) -> list[_Asked]:
         """The requests of each problem put together, in order of first appearance."""
         counts: dict[tuple[str, str], int] = {}
         first: dict[tuple[str, str], Instance] = {}
         expected = generation_kwargs(self._sampling)
         for request in requests:
-            context, settings = request.args
+            settings = request.args[1]
             if settings != expected:
                 raise ValueError(f"task {request.task_name} asks for {settings}, but this run samples with {expected}")
             key = (request.task_name, request.doc["id"])
@@ -99,7 +212,20 @@ class SdbenchLM(LM):  # type: ignore[misc]
             doc = request.doc
             problem = Problem(id=problem_id, text=doc["text"], answer=doc["answer"], task=task)
             prompt_ids = self._write_prompt(problem) if self._write_prompt else self._engine.encode(request.args[0])
-            asked.append(Asked(problem=problem, prompt_ids=prompt_ids, sample_count=counts[task, problem_id]))
+            asked.append(
+                _Asked(
+                    key=GroupKey(
+                        settings_digest=self._sampling.digest,
+                        prompt_hash=self._prompt_hash,
+                        model_digest=self._model_digest,
+                        task=task,
+                        problem_id=problem_id,
+                    ),
+                    problem=problem,
+                    prompt_ids=prompt_ids,
+                    sample_count=counts[task, problem_id],
+                )
+            )
         return asked
 
     def loglikelihood(self, requests: list[Instance]) -> NoReturn:
@@ -111,6 +237,35 @@ class SdbenchLM(LM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: list[Instance]) -> NoReturn:
         """Not supported: every sdbench task samples."""
         self.loglikelihood(requests)
+
+
+def _portions(asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:
+    """Problems of one task together, at most ``PORTION_SAMPLES`` samples: a fixed function of the work list."""
+    portion: list[_Asked] = []
+    size = 0
+    for one in asked:
+        full = size + one.sample_count > PORTION_SAMPLES
+        if portion and (full or one.problem.task != portion[0].problem.task):
+            yield portion
+            portion, size = [], 0
+        portion.append(one)
+        size += one.sample_count
+    if portion:
+        yield portion
+
+
+def _sampled_text(sample: StoredSample, verdict: Verdict | None) -> SampledText:
+    if verdict is None:
+        outcome, answer = Outcome.UNFIT, None
+    else:
+        outcome, answer = outcome_of(verdict, sample.finish_reason), verdict.extracted
+    return SampledText(
+        sample.text,
+        finish_reason=sample.finish_reason,
+        token_ids=sample.token_ids,
+        outcome=outcome,
+        answer=answer,
+    )
 
 
 @contextmanager

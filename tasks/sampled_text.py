@@ -8,7 +8,7 @@ from sdbench.tasks.outcome import FinishReason, Outcome
 class SampledText(str):
     """The text of one completion, as lm-eval hands it from a model to a task.
 
-    lm-eval passes plain ``str`` and keeps neither finish reason nor token count; a subclass travels through it unharmed.
+    lm-eval passes plain ``str`` and keeps no finish reason and no token count; a subclass travels through unharmed.
 
     Attributes:
         finish_reason: why the completion ended.

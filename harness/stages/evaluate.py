@@ -7,10 +7,10 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from datasets import Dataset
-from lm_eval.api.task import ConfigurableTask
-from lm_eval.evaluator import evaluate
-from lm_eval.tasks import TaskManager
+from datasets import Dataset  # type: ignore[import-untyped]
+from lm_eval.api.task import ConfigurableTask  # type: ignore[import-untyped]
+from lm_eval.evaluator import evaluate  # type: ignore[import-untyped]
+from lm_eval.tasks import TaskManager  # type: ignore[import-untyped]
 
 from sdbench.harness.lm_eval_adapter import SdbenchLM, generation_kwargs, quiet_lm_eval
 from sdbench.leaderboards.schema import (
@@ -35,6 +35,8 @@ from sdbench.tasks.scoring import FILTER_NAME, METRIC_NAMES, keep_all_samples, p
 from sdbench.tasks.suites import Benchmark, Suite
 from sdbench.trainers.prompting import PromptFormat
 
+# Stands for the model in the keys of a store whose folder belongs to one checkpoint for good.
+STORE_IS_ONE_MODELS = "the-folder's-own"
 _PROBE = Problem(id="probe", text="PROBLEM", answer="")
 
 
@@ -52,6 +54,7 @@ def evaluate_checkpoint(
     reveals: tuple[str, ...],
     training: TrainingSummary | None,
     prompt_format: PromptFormat | None = None,
+    model_digest: str = STORE_IS_ONE_MODELS,
     tasks: Sequence[str] | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
@@ -70,7 +73,9 @@ def evaluate_checkpoint(
         training_seed: None for a model that was not trained here.
         reveals: what the condition's context reveals.
         training: what the training was, or None.
-        prompt_format: how plain-language problems are asked, the very format of the training. The nano suite asks in its own.
+        prompt_format: how plain-language problems are asked, the very format of the training; None for the nano suite,
+            which asks in its own form.
+        model_digest: hash of the checkpoint, part of every sample's key; needed where the store serves several.
         tasks: some of the suite's tasks, or all.
         limit: the first problems of each task, or all.
         progress: called with the number of samples that have become ready.
@@ -87,18 +92,27 @@ def evaluate_checkpoint(
         )
     if (prompt_format is None) != (suite.prompt_kind == "nano"):
         raise ValueError(f"suite {suite.name!r} asks by {suite.prompt_kind!r} but prompt_format is {prompt_format!r}")
+    prompts = _prompt_hash(suite, prompt_format)
     lm = SdbenchLM(
         engine=engine,
         sampling=sampling,
         run_seed=run_seed,
         store=store,
         grader=grader,
+        prompt_hash=prompts,
+        model_digest=model_digest,
         write_prompt=prompt_format.student_prompt if prompt_format else None,
         progress=progress,
     )
     with quiet_lm_eval():
         loaded = _load_tasks(chosen, k=k, sampling=sampling)
-        found = evaluate(lm=lm, task_dict=loaded, limit=limit, bootstrap_iters=0, log_samples=False)
+        found = evaluate(
+            lm=lm,
+            task_dict=loaded,
+            samples={benchmark.task: list(range(len(benchmark.problems))) for benchmark in chosen.benchmarks},
+            bootstrap_iters=0,
+            log_samples=False,
+        )
     results = tuple(_task_result(benchmark, lm.samples) for benchmark in chosen.benchmarks)
     for result in results:
         _check_against_lm_eval(result, found["results"][result.task])
@@ -110,7 +124,7 @@ def evaluate_checkpoint(
             suite=suite.name,
             k=k,
             sampling=asdict(sampling),
-            prompt_hash=_prompt_hash(suite, prompt_format),
+            prompt_hash=prompts,
             data_lock=chosen.data_lock,
             engine=engine.name,
         ),
@@ -176,7 +190,8 @@ def _check_against_lm_eval(result: TaskResult, found: Mapping[str, Any]) -> None
     known = [value for value in values if value is not None]
     ours = fmean(known) if known else None
     theirs = found.get(f"avg@k,{FILTER_NAME}")
-    if (ours is None) != (theirs is None) or (ours is not None and abs(ours - theirs) > 1e-9):
+    agree = ours is theirs if ours is None or theirs is None else abs(ours - theirs) < 1e-9
+    if not agree:
         raise RuntimeError(f"{result.task}: lm-eval found avg@k {theirs}, the stored rows give {ours}")
 
 

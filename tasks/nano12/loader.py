@@ -13,7 +13,7 @@ from sdbench.tasks.nano.problems import SOLUTION_MARK, Split, generate_problems
 from sdbench.tasks.problem import Problem
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset  # type: ignore[import-untyped]
 
 # The one seed of all twelve benchmarks. Another seed is another suite: every number would have to be measured anew.
 BENCHMARK_SEED = 2606

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 import pytest
+
 from sdbench.tasks import scoring
 from sdbench.tasks.grading.verdict import GradeItem, Verdict, VerdictName
 from sdbench.tasks.outcome import FinishReason, Outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.suites import get_suite, heldout_suite

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from lm_eval.tasks import TaskManager
+
 from sdbench.tasks.data_lock import data_lock
 from sdbench.tasks.nano12.loader import TASK_NAMES, benchmark_problems
 from sdbench.tasks.path import tasks_path

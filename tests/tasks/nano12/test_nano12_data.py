@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sdbench.tasks.data_lock import data_lock
 from sdbench.tasks.nano.families import Depth, Family
 from sdbench.tasks.nano.problems import Split, parse_problem
