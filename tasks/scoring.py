@@ -34,10 +34,11 @@ def keep_all_samples(responses: Iterable[Iterable[str]], docs: Sequence[Mapping[
     """lm-eval filter: hands the whole list of samples of each problem on to ``process_results``.
 
     Warns where every problem's samples are k copies of one text, which is what a cache or a fixed seed makes of k
-    draws (``lm_eval --use_cache``, ``--gen_kwargs seed=1``), as greedy decoding does.
+    draws (``lm_eval --use_cache``, ``--gen_kwargs seed=1``), as greedy decoding does. ``SampledText`` is known to have
+    been drawn with a seed of its own each: k copies of that are the model's doing.
     """
     samples = [list(problem_responses) for problem_responses in responses]
-    several = [texts for texts in samples if len(texts) > 1]
+    several = [texts for texts in samples if len(texts) > 1 and not isinstance(texts[0], SampledText)]
     if len(several) > 1 and all(len(set(texts)) == 1 for texts in several):
         warnings.warn(
             f"each of {len(several)} problems had one text {len(several[0])} times over: the samples are greedy, "

@@ -100,6 +100,7 @@ def test_filter_notices_clones_and_only_clones() -> None:
         warnings.simplefilter("error")
         keep_all_samples([["a"] * 3, ["b", "b", "c"]], [DOC, DOC])
         keep_all_samples([["a"], ["b"]], [DOC, DOC])
+        keep_all_samples([[sampled(Outcome.WRONG, "5")] * 3] * 2, [DOC, DOC])
 
 
 def test_sampled_text_is_its_text_and_survives_copies() -> None:
