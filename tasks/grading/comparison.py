@@ -44,6 +44,7 @@ class _Listing:
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _CONJUNCTION = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*,?\s*")
 _COLON = re.compile(r"\d+(?:\s*:\s*\d+)+")
+_RELATIONS = ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\lt", r"\gt")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"} | {
@@ -58,12 +59,30 @@ def compare(gold: str, prediction: str) -> Decided | Undecided:
     prediction_name, prediction_value = split_assignment(prediction)
     if gold_name and prediction_name and squeeze(gold_name) != squeeze(prediction_name):
         return Undecided(pairs=((gold, prediction),))
+    gold_value, prediction_value = _expand_plus_minus(gold_value), _expand_plus_minus(prediction_value)
     if squeeze(gold_value) == squeeze(prediction_value):
         return Decided(equal=True, rule="same_text")
     settled = _compare_numbers(gold_value, prediction_value) or _compare_words(gold_value, prediction_value)
     if settled is not None:
         return settled
-    return _compare_listings(gold_value, prediction_value) or Undecided(pairs=((gold, prediction),))
+    listings = _compare_listings(gold_value, prediction_value)
+    if listings is not None:
+        return listings
+    # "y = 2x" answers "2x", but against an equation its left-hand side matters.
+    both_values = not any(sign in text for text in (gold_value, prediction_value) for sign in _RELATIONS)
+    return Undecided(pairs=((gold_value, prediction_value) if both_values else (gold, prediction),))
+
+
+def _expand_plus_minus(text: str) -> str:
+    r"""``a+b, a-b`` for ``a \pm b``, which math-verify cannot read inside a fraction."""
+    listing = _read_listing(text)
+    if r"\pm" not in text or listing.is_ordered:
+        return text
+    expanded: list[str] = []
+    for item in listing.items:
+        signs = "+-" if item.count(r"\pm") == 1 and r"\mp" not in item else [r"\pm"]
+        expanded += [item.replace(r"\pm", sign).removeprefix("+").strip() for sign in signs]
+    return ", ".join(expanded)
 
 
 def _compare_numbers(gold: str, prediction: str) -> Decided | None:
@@ -71,7 +90,8 @@ def _compare_numbers(gold: str, prediction: str) -> Decided | None:
     if gold_number is not None and prediction_number is not None:
         return Decided(equal=numbers_equal(gold_number, prediction_number), rule="exact_number")
     # "6:30" is a time or a ratio, to math-verify one fifth.
-    if bool(_COLON.fullmatch(gold)) or bool(_COLON.fullmatch(prediction)):
+    gold_colon, prediction_colon = _COLON.fullmatch(gold) is not None, _COLON.fullmatch(prediction) is not None
+    if (gold_colon or gold_number is not None) and (prediction_colon or prediction_number is not None):
         return Decided(equal=False, rule="ratio_or_time")
     if gold_number is not None and len(_read_listing(prediction).items) > 1:
         return Decided(equal=False, rule="several_values")
@@ -80,8 +100,11 @@ def _compare_numbers(gold: str, prediction: str) -> Decided | None:
 
 def _compare_words(gold: str, prediction: str) -> Decided | None:
     gold_words, prediction_words = _words(gold), _words(prediction)
-    if gold_words is not None:
-        return Decided(equal=gold_words == prediction_words, rule="words")
+    if gold_words is not None and gold_words == prediction_words:
+        return Decided(equal=True, rule="words")
+    # Fewer letters may be a product ("ab") and are left to math-verify.
+    if gold_words is not None and any(len(word) > 3 for word in gold_words.split()):
+        return Decided(equal=False, rule="words")
     if sum(word.lower() not in _FUNCTIONS for word in _WORD.findall(_COMMAND.sub(" ", prediction))) >= _PROSE_WORDS:
         return Decided(equal=False, rule="prose")
     return None
@@ -93,7 +116,7 @@ def _words(text: str) -> str | None:
         re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).replace("-", " ").strip(" .'\"()").casefold().split()
     )
     is_words = re.fullmatch(r"[^\W\d_]{2,}(?: [^\W\d_]+)*", folded) is not None
-    return folded if is_words and not _FUNCTIONS & set(folded.split()) and folded != "pi" else None
+    return folded if is_words and not (_FUNCTIONS | {"pi", "infinity"}) & set(folded.split()) else None
 
 
 def _compare_listings(gold: str, prediction: str) -> Decided | Undecided | None:
@@ -122,6 +145,7 @@ def _compare_in_order(gold: Sequence[str], prediction: Sequence[str]) -> Decided
 
 def _compare_in_any_order(gold: Sequence[str], prediction: Sequence[str]) -> Decided | None:
     """Match the values of two sets; None where one could not be compared without math-verify."""
+    gold, prediction = _without_repeats(gold), _without_repeats(prediction)
     if len(gold) * len(prediction) > 400:
         return None
     left_over = list(prediction)
@@ -138,6 +162,10 @@ def _compare_in_any_order(gold: Sequence[str], prediction: Sequence[str]) -> Dec
     if not decided:
         return None
     return Decided(equal=not left_over, rule="in_any_order")
+
+
+def _without_repeats(items: Sequence[str]) -> list[str]:
+    return list({squeeze(item): item for item in items}.values())
 
 
 def _read_listing(text: str) -> _Listing:

@@ -20,11 +20,13 @@ _HASH = re.compile(
     re.MULTILINE,
 )
 _PHRASE = re.compile(
-    r"\b(?:final[ \t]+answer|the[ \t]+(?:correct[ \t]+)?answer)\b"
+    r"(?:\bfinal[ \t]+answer\b|\bthe[ \t]+(?:correct[ \t]+)?answer\b|^[*_ \t]*answer\b(?=[*_ \t]*:))"
     r"(?:[ \t*_]*(?::|=|\bis\b|\bare\b)|[ \t]*\*\*[ \t]*\n)[\s:*=]*",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|\s(?:because|since)\s|<\|")
+# "Final answer: the largest $n$ is 34": a sentence that begins with a word says its answer after its last verb.
+_PREDICATE = re.compile(r"[A-Za-z]{2,}\s.*\b(?:is|are|equals)\s+(\S.*)")
 _DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$((?:\\\$|[^$])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
 
@@ -85,4 +87,6 @@ def _after_phrase(rest: str) -> str:
     formula = _DELIMITED.match(rest)
     if formula is not None and not re.match(r"[ \t]*[^\s.,;:!?*)]", rest[formula.end() :]):
         return next(group for group in formula.groups() if group is not None).strip()
-    return _SENTENCE_END.split(rest, maxsplit=1)[0].strip().strip("*_").strip()
+    sentence = _SENTENCE_END.split(rest, maxsplit=1)[0].strip().strip("*_").strip()
+    predicate = _PREDICATE.fullmatch(sentence)
+    return predicate[1] if predicate is not None else sentence

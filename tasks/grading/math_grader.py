@@ -28,8 +28,9 @@ class MathGrader:
     leave the rest to math-verify in worker processes, which are started when a comparison first needs them. Safe to
     call from any thread. Use it as a context manager, or call ``close``; at exit it is closed in any case.
 
-    What overruns: a *prediction* over a limit of ``limits.py``, or one that cannot be read in the time and memory of a
-    worker, is ``wrong``. A gold that cannot be read, a comparison that overruns, a worker that dies: ``ungraded``.
+    What overruns: a *prediction* over a limit of ``limits.py``, or one that cannot be read, or compared with a plain
+    number, in the time and memory of a worker, is ``wrong``: the cost is its own. A gold that cannot be read, a
+    comparison with a formula that overruns, a worker that dies of anything else: ``ungraded``. The rule names which.
     """
 
     def __init__(self, *, workers: int | None = None, limits: WorkerLimits | None = None) -> None:
@@ -132,7 +133,8 @@ def _prepare(item: GradeItem) -> Verdict | tuple[str, Request]:
     result = compare(gold, prediction)
     if isinstance(result, Decided):
         return Verdict(verdict="correct" if result.equal else "wrong", rule=result.rule, extracted=extracted)
-    return extracted, Request(pairs=result.pairs, decimals=_decimals(gold))
+    plain_gold = all(read_number(gold_part) is not None for gold_part, _ in result.pairs)
+    return extracted, Request(pairs=result.pairs, decimals=_decimals(gold), plain_gold=plain_gold)
 
 
 def _read_prediction(item: GradeItem) -> str | None:

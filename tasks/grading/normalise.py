@@ -17,6 +17,9 @@ _SYMBOLS = {
     "\u222a": r"\cup ",
     "\u00b1": r"\pm ",
     "\u00b0": r"^{\circ}",
+    "<=": r"\le ",
+    ">=": r"\ge ",
+    "!=": r"\ne ",
 }
 _ORDERED_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)

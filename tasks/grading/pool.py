@@ -16,12 +16,13 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sdbench.tasks.grading.worker import failure
 
 WORKER_MODULE = "sdbench.tasks.grading.worker"
-START_SECONDS = 120.0
+START_SECONDS = 240.0
+_ATTEMPTS = 2
 # Deaths that the request itself brings about: the CPU limit, and an allocation that failed inside a C library.
 _SELF_INFLICTED = (signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV)
 
@@ -34,17 +35,21 @@ class WorkerLimits:
     neither works nor answers.
     """
 
-    cpu_seconds: float = 5.0
-    wall_seconds: float = 60.0
+    cpu_seconds: float = 3.0
+    wall_seconds: float = 120.0
     memory_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Pairs that must all be equal, and to how many decimals numbers are compared."""
+    """Pairs that must all be equal, to how many decimals, and whether every gold is a plain number.
+
+    Comparing with a plain number costs nothing, so there it is the prediction that overruns.
+    """
 
     pairs: tuple[tuple[str, str], ...]
     decimals: int = 6
+    plain_gold: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,10 @@ class Reply:
 
 class _WorkerGoneError(Exception):
     """The worker's output ended, or did not come before the deadline."""
+
+
+class _NotBegunError(Exception):
+    """The worker died before it began with the request, which is therefore not to blame."""
 
 
 class Worker:
@@ -98,24 +107,32 @@ class Worker:
         return self._process.poll() is None
 
     def ask(self, request: Request) -> Reply:
-        """Send a request and wait for its reply; after a death or an overrun the worker is gone."""
+        """Send a request and wait for its reply; after a death or an overrun the worker is gone.
+
+        Raises:
+            _NotBegunError: it had died before.
+        """
         assert self._process.stdin is not None
         deadline = time.monotonic() + self._limits.wall_seconds
-        stage = "gold"
+        stage = ""
         try:
-            self._process.stdin.write(
-                json.dumps({"pairs": request.pairs, "decimals": request.decimals}).encode() + b"\n"
-            )
+            self._process.stdin.write(json.dumps(asdict(request)).encode() + b"\n")
             while "stage" in (message := self._read_message(deadline)):
                 stage = message["stage"]
+            if message["rule"].endswith("too_costly"):
+                # What it allocated would count against the next request.
+                self.stop()
+                self.kill()
             return Reply(verdict=message["verdict"], rule=message["rule"])
         except (_WorkerGoneError, BrokenPipeError):
             overran = time.monotonic() >= deadline
             self.kill()
             if overran:
                 return Reply(verdict="ungraded", rule="worker_deadline")
+            if not stage:
+                raise _NotBegunError from None
             if -self._process.returncode in _SELF_INFLICTED:
-                return Reply(**failure(stage, "too_costly"))
+                return Reply(**failure(stage, "too_costly", plain_gold=request.plain_gold))
             return Reply(verdict="ungraded", rule="worker_died")
 
     def stop(self) -> None:
@@ -192,11 +209,15 @@ class WorkerPool:
             return sorted(worker.pid for worker in self._all)
 
     def _ask(self, request: Request) -> Reply:
-        worker = self._take()
-        try:
-            return worker.ask(request)
-        finally:
-            self._put_back(worker)
+        for _ in range(_ATTEMPTS):
+            worker = self._take()
+            try:
+                return worker.ask(request)
+            except _NotBegunError:
+                continue
+            finally:
+                self._put_back(worker)
+        return Reply(verdict="ungraded", rule="worker_died")
 
     def _take(self) -> Worker:
         with self._lock:

@@ -33,8 +33,8 @@ class _UnreadableError(Exception):
 def main(arguments: Sequence[str]) -> None:
     """Answer requests until the input ends.
 
-    A request is ``{"pairs": [[gold, prediction], ...], "decimals": n}``. The reply is a line ``{"stage": ...}`` each
-    time a stage begins, then ``{"verdict": ..., "rule": ...}``.
+    A request is a line of JSON, the fields of ``pool.Request``. The reply is a line ``{"stage": ...}`` as each stage
+    begins, then ``{"verdict": ..., "rule": ...}``.
     """
     cpu_seconds, memory_bytes = float(arguments[0]), int(arguments[1])
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _judge(request: dict[str, Any], *, cpu_seconds: float, replies: BinaryIO) -> dict[str, str]:
-    stage = "gold"
+    stage = ""
 
     def enter(name: str) -> None:
         nonlocal stage
@@ -66,7 +66,7 @@ def _judge(request: dict[str, Any], *, cpu_seconds: float, replies: BinaryIO) ->
         equal = _equal(request["pairs"], decimals=request["decimals"], enter=enter)
         signal.setitimer(signal.ITIMER_PROF, 0)
     except (_Overrun, MemoryError, RecursionError):
-        return failure(stage, "too_costly")
+        return failure(stage, "too_costly", plain_gold=request["plain_gold"])
     except _UnreadableError:
         return failure(stage, "unreadable")
     except Exception:  # parsers raise whatever they like on what they cannot read
@@ -76,18 +76,22 @@ def _judge(request: dict[str, Any], *, cpu_seconds: float, replies: BinaryIO) ->
     return {"verdict": "correct" if equal else "wrong", "rule": "math_verify"}
 
 
-def failure(stage: str, reason: str) -> dict[str, str]:
+def failure(stage: str, reason: str, *, plain_gold: bool = False) -> dict[str, str]:
     """What a failure in a stage makes of a sample.
 
-    A prediction that nobody can read within the limits is wrong: it alone was being read. Where the gold or the
-    comparison fails, the grader cannot say.
+    A prediction that cannot be read within the limits, or compared within them with a plain number, is wrong: the cost
+    is all its own, and were it missing, a policy could leave the score by writing towers of powers. Where the gold
+    or the comparison with a formula fails, the grader cannot say.
     """
+    if stage == "comparison" and reason == "too_costly" and plain_gold:
+        stage = "prediction"
     return {"verdict": "wrong" if stage == "prediction" else "ungraded", "rule": f"{stage}_{reason}"}
 
 
 def _equal(pairs: Sequence[tuple[str, str]], *, decimals: int, enter: Callable[[str], None]) -> bool:
     from math_verify import verify
 
+    enter("gold")
     golds = [_parse(gold) for gold, _ in pairs]
     enter("prediction")
     predictions = [_parse(prediction) for _, prediction in pairs]

@@ -1,0 +1,103 @@
+"""What is read out of a completion, and above all what is not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sdbench.tasks.grading.extraction import extract_answer, last_box, strip_thinking
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "source"),
+    [
+        (r"so \boxed{\frac{1}{2}}.", r"\frac{1}{2}", "box"),
+        (r"first \boxed{1}, no: \boxed {2}", "2", "box"),
+        (r"\boxed{\boxed{5}}", r"\boxed{5}", "box"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}", "box"),
+        (r"\fbox{7}", "7", "box"),
+        # An unfinished box is none; the earlier one stands.
+        (r"\boxed{3} and then \boxed{4", "3", "box"),
+        (r"The answer is 5, that is \boxed{6}", "6", "box"),
+        ("a3+b8=p1;#1", "1", "hash"),
+        ("plus a3b8 gives p1, #1", "1", "hash"),
+        ("18 + 2 = 20\n#### 20", "20", "hash"),
+        ("#### 1,234", "1,234", "hash"),
+        ("#### $18.50", "$18.50", "hash"),
+        ("#### 18 dollars", "18 dollars", "hash"),
+        ("The answer is 5.\n#### 6", "6", "hash"),
+        ("#### 6\nThe answer is 5.", "5", "phrase"),
+        ("The answer is 3.5. Done.", "3.5", "phrase"),
+        ("So the final answer is $(0, 1)$. I hope it is correct.", "(0, 1)", "phrase"),
+        ("Final Answer: The final answer is 12,000,023. I hope", "12,000,023", "phrase"),
+        ("**Final Answer**\n\n\\[ \\frac{3}{4} \\]", r"\frac{3}{4}", "phrase"),
+        ("**Answer:** 42", "42", "phrase"),
+        ("The answer is 42 because 6 * 7 = 42", "42", "phrase"),
+        ("Final Answer: The largest $n$ is 34.", "34", "phrase"),
+        ("The answer is $x$ + 1.", "$x$ + 1", "phrase"),
+        ("The answer is +7", "+7", "phrase"),
+    ],
+)
+def test_an_answer_is_read(text: str, answer: str, source: str) -> None:
+    extraction = extract_answer(text)
+    assert extraction is not None
+    assert (extraction.answer, extraction.source) == (answer, source)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "We get 3 + 4 = 7",
+        "There are 12 of them",
+        r"\boxed{4",
+        r"\boxed{}",
+        r"The answer is 4. \boxed{ }",
+        "# 42 ways to begin",
+        "#### Step 4: add",
+        "#### 4. Conclusion",
+        "We're number #1",
+        "a3+b8=p1;#",
+        "a3+b8=p1;#1;p1+c2=q3;",
+        "The final answer is",
+        "Final Answer: The final answer is",
+        "the answer to this is hard",
+        "<think>The answer is 5",
+        r"<think>\boxed{5}</think> hm",
+    ],
+)
+def test_nothing_is_read_where_nothing_was_answered(text: str) -> None:
+    assert extract_answer(text) is None
+
+
+def test_thinking_is_no_part_of_the_answer() -> None:
+    assert strip_thinking("<think>5</think> 6") == " 6"
+    assert strip_thinking("the template opened it 5</think> 6") == " 6"
+    assert strip_thinking("a<think>b</think>c<think>d") == "c"
+    extraction = extract_answer(r"<think>\boxed{5}</think>\boxed{6}")
+    assert extraction is not None
+    assert extraction.answer == "6"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\boxed{" * 100_000,
+        r"\boxed{" + "{" * 500_000,
+        "the answer is " * 50_000,
+        "####" + " " * 300_000 + "x",
+        "####1" + "1," * 200_000 + "x",
+        "$" * 300_000,
+        "The answer is $" + "a$$" * 100_000,
+        "final answer" + "*" * 300_000,
+    ],
+)
+def test_hostile_texts_take_linear_time(text: str) -> None:
+    start = time.perf_counter()
+    extract_answer(text)
+    assert time.perf_counter() - start < 5
+
+
+def test_of_nested_boxes_the_outer_is_read() -> None:
+    assert last_box(r"\boxed{1} \boxed{a + \boxed{2} + b}") == r"a + \boxed{2} + b"
