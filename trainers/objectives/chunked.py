@@ -91,6 +91,8 @@ def chunked_distillation(
         )
     if settings.importance_clip is not None and behaviour_logprobs_N is None:
         raise ValueError(f"importance_clip {settings.importance_clip} needs behaviour_logprobs_N")
+    if behaviour_logprobs_N is not None and behaviour_logprobs_N.shape[0] != count:
+        raise ValueError(f"{behaviour_logprobs_N.shape[0]} behaviour log-probabilities for {count} sampled tokens")
 
     def of_chunk(student_hidden: Tensor, teacher_hidden: Tensor, ids: Tensor, behaviour: Tensor) -> tuple[Tensor, ...]:
         student_NV = _logprobs(student_hidden, student_head, temperature)
