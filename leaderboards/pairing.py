@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -26,23 +26,13 @@ def build_pairs(
         contrasts: pairs of condition names; None takes every pair of ranked rows that are comparable.
         confidence: level of the limits.
     """
-    wanted: list[tuple[RowScores, RowScores]] = []
     primary: list[Pair] = []
-    if contrasts is None:
-        wanted = [
-            (a, b)
-            for a, b in combinations(scored, 2)
-            if a.row.comparable == b.row.comparable and a.row.rank is not None and b.row.rank is not None
-        ]
-    else:
-        for first, second in dict.fromkeys(contrasts):
-            sides = [[entry for entry in scored if entry.row.condition == name] for name in (first, second)]
-            missing = [name for name, side in zip((first, second), sides, strict=True) if not side]
-            if missing:
-                primary.append(_unpaired(first, second, f"no results of {' and '.join(missing)} on this board"))
-            wanted += [(a, b) for a in sides[0] for b in sides[1]]
     secondary: list[Pair] = []
-    for a, b in wanted:
+    for wanted in _all_pairs(scored) if contrasts is None else _named_pairs(scored, contrasts):
+        if isinstance(wanted, Pair):
+            primary.append(wanted)
+            continue
+        a, b = wanted
         reason = _why_unpaired(a.row, b.row)
         if reason is not None:
             primary.append(_unpaired(a.row.label, b.row.label, reason))
@@ -51,6 +41,24 @@ def build_pairs(
         primary.append(_pair(a, b, tasks, scope=MACRO, family="primary", confidence=confidence))
         secondary += [_pair(a, b, [task], scope=task, family="secondary", confidence=confidence) for task in tasks]
     return (*_adjusted(primary), *_adjusted(secondary))
+
+
+def _all_pairs(scored: Sequence[RowScores]) -> Iterator[tuple[RowScores, RowScores]]:
+    for a, b in combinations(scored, 2):
+        if a.row.comparable == b.row.comparable and a.row.rank is not None and b.row.rank is not None:
+            yield a, b
+
+
+def _named_pairs(
+    scored: Sequence[RowScores], contrasts: Sequence[tuple[str, str]]
+) -> Iterator[tuple[RowScores, RowScores] | Pair]:
+    """The pairs in the order they were named; one with an absent condition is said, not left out."""
+    for first, second in dict.fromkeys(contrasts):
+        sides = [[entry for entry in scored if entry.row.condition == name] for name in (first, second)]
+        missing = [name for name, side in zip((first, second), sides, strict=True) if not side]
+        if missing:
+            yield _unpaired(first, second, f"no results of {' and '.join(missing)} on this board")
+        yield from product(sides[0], sides[1])
 
 
 def _pair(a: RowScores, b: RowScores, tasks: Sequence[str], *, scope: str, family: Family, confidence: float) -> Pair:
