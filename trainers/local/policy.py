@@ -31,9 +31,19 @@ def load_student(base: Path | str, *, settings: LocalTrainerSettings, seed: int)
     student: Any = add_adapters(model, settings.lora, seed=seed) if settings.weights == "lora" else model
     _switch_dropout_off(student)
     if settings.gradient_checkpointing:
-        causal_lm(student).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        enable_gradient_checkpointing(student)
     student.eval()
     return student, tokenizer
+
+
+def enable_gradient_checkpointing(model: Any) -> None:
+    """Recompute each layer in the backward pass instead of keeping what it computed."""
+    lm = causal_lm(model)
+    # transformers renamed it; the versions that are supported have one or both.
+    if hasattr(lm, "activation_checkpointing_enable"):
+        lm.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def device_of(settings: LocalTrainerSettings) -> str:

@@ -34,7 +34,7 @@ class LocalTrainerSettings(StrictModel):
             as the model has positions for. A context that does not fit beside its problem is unbuilt, never cut.
         updates_per_step: passes over a step's rollouts, one update each; ratios differ from one only after the first.
         tokens_per_microbatch: padded tokens of the longer (teacher's) prompt and completion in one forward pass.
-        tokens_per_chunk: completion tokens whose logits are held at once.
+        logits_per_chunk: logits (completion tokens times vocabulary) held at once, for student and teacher each.
         warmup_updates: updates over which the learning rate rises linearly; constant from then on.
         max_unbuilt_share: the run stops once more than this share of its rollouts has no context.
         save_state_every_steps: how often the state for going on after a kill is written.
@@ -50,8 +50,8 @@ class LocalTrainerSettings(StrictModel):
     max_teacher_tokens: int | None = Field(default=None, ge=2)
     prompts: PromptSettings = PromptSettings()
     updates_per_step: int = Field(default=1, ge=1)
-    tokens_per_microbatch: int = Field(default=16384, ge=1)
-    tokens_per_chunk: int = Field(default=1024, ge=1)
+    tokens_per_microbatch: int = Field(default=2048, ge=1)
+    logits_per_chunk: int = Field(default=1 << 25, ge=1)
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Grader
-from sdbench.tasks.outcome import Outcome
+from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state
@@ -25,7 +25,7 @@ from sdbench.trainers.engines.hf import HfEngine, max_positions
 from sdbench.trainers.feedback.materials import check_needs
 from sdbench.trainers.feedback.reasons import count_unbuilt
 from sdbench.trainers.feedback.registry import make_feedback
-from sdbench.trainers.feedback.types import FeedbackType, Needs
+from sdbench.trainers.feedback.types import FeedbackType, Materials, Needs, NoContext
 from sdbench.trainers.feedback.writers import context_writer
 from sdbench.trainers.local.contexts import Lesson, TeacherLessons, check_unbuilt_share, reward_lessons
 from sdbench.trainers.local.policy import (
@@ -48,6 +48,7 @@ from sdbench.trainers.local.settings import (
 from sdbench.trainers.local.update import Learner, UpdateResult, update
 from sdbench.trainers.model_folder import model_digest
 from sdbench.trainers.prompting import PromptFormat, choose_format
+from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.scoring import causal_lm
 from sdbench.trainers.teacher import make_teacher
 
@@ -97,6 +98,7 @@ def train_condition(
                 f"{str(outputs.checkpoint_dir)!r} holds the checkpoint of another training "
                 f"({finished['condition']['name']!r}, seed {finished['seed']}): remove it or write elsewhere"
             )
+        outputs.state_file.unlink(missing_ok=True)  # a kill may have come between the checkpoint and this
         return _record_of(finished["record"])
     training = _Training(
         condition=condition,
@@ -186,8 +188,13 @@ class _Training:
                 self._save()
             self._say("rollouts" if self.spent.steps < budget.steps else "saving")
         record = self._record()
-        provenance = {**self.identity, "record": asdict(record), "prompt_format": self.prompt_format.name}
-        provenance["prompt_digest"] = self.prompt_format.digest
+        provenance = {
+            **self.identity,
+            "record": asdict(record),
+            "prompt_format": self.prompt_format.name,
+            "prompt_digest": self.prompt_format.digest,
+            "context_digest": self.teacher_lessons.writer.digest,
+        }
         save_checkpoint(self.outputs.checkpoint_dir, model=self.model, tokenizer=self.tokenizer, provenance=provenance)
         self.outputs.state_file.unlink(missing_ok=True)
         return record
@@ -306,7 +313,10 @@ class _Training:
             state = self.learner.optimizer.state.get(parameter, {})
             tensors |= {f"optimizer.{key}.{name}": value for key, value in state.items()}
         tensors |= {f"teacher.{name}": value for name, value in self.learner.teacher.state().items()}
-        header = {"identity": self.identity["identity"], "spent": {**asdict(self.spent)}}
+        header = {
+            "identity": self.identity["identity"],
+            "spent": {**vars(self.spent), "unbuilt": dict(self.spent.unbuilt)},
+        }
         save_state(self.outputs.state_file, tensors=tensors, header=header)
 
     def _restore(self) -> None:
@@ -352,8 +362,14 @@ def check_condition(
             f"condition {name!r}: rollouts_per_step = {budget.rollouts_per_step} is no multiple of group_size = "
             f"{budget.group_size}"
         )
+    shows_context = _shows_context(feedback, problems[0])
+    if condition.objective.name == "distillation" and not shows_context:
+        raise UserError(
+            f"condition {name!r}: feedback {condition.feedback.name!r} gives no context to distil from: use the "
+            "objective 'grpo'"
+        )
     if condition.objective.name == "grpo":
-        if feedback.needs is not Needs.NOTHING:
+        if shows_context:
             raise UserError(
                 f"condition {name!r}: the objective 'grpo' shows no context, so feedback {condition.feedback.name!r} "
                 "would not be seen: use 'distillation', or the feedback 'binary_reward'"
@@ -371,6 +387,21 @@ def check_condition(
     )
     if critic is not None and Needs.CRITIQUE in feedback.needs:
         critic.check_problems(problems)
+
+
+def _shows_context(feedback: FeedbackType, problem: Problem) -> bool:
+    """Whether a type builds contexts at all. One that needs nothing can be asked; one with needs has a use for them."""
+    if feedback.needs is not Needs.NOTHING:
+        return True
+    probe = Rollout(
+        problem_id=problem.id,
+        sample_index=0,
+        token_ids=(0,),
+        text="",
+        finish_reason=FinishReason.STOP,
+        outcome=Outcome.NO_ANSWER,
+    )
+    return not isinstance(feedback.build(problem, probe, Materials(writer=context_writer("plain"))), NoContext)
 
 
 def _identity(

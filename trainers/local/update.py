@@ -71,6 +71,11 @@ class Learner:
     settings: LocalTrainerSettings
     device: str
 
+    @property
+    def chunk_tokens(self) -> int:
+        """Completion tokens whose logits are held at once."""
+        return max(1, self.settings.logits_per_chunk // output_head(self.model).out_features)
+
 
 def reward_advantages(rewards_PG: Sequence[Sequence[float | None]], settings: GrpoSettings) -> list[list[float | None]]:
     """The advantage of each rollout of each group; None where a rollout is left out of the loss.
@@ -147,7 +152,7 @@ def _behaviour_logprobs(batches: Sequence[_Batch], learner: Learner) -> list[Ten
                 head=_head(learner.model),
                 sampled_ids_N=batch.sampled_ids_N,
                 temperature=learner.settings.temperature,
-                chunk_tokens=learner.settings.tokens_per_chunk,
+                chunk_tokens=learner.chunk_tokens,
             )
         logprobs.append(logprobs_N)
     return logprobs
@@ -214,7 +219,7 @@ def _grpo_loss(batch: _Batch, learner: Learner, behaviour_N: Tensor | None) -> _
         head=_head(learner.model),
         sampled_ids_N=batch.sampled_ids_N,
         temperature=learner.settings.temperature,
-        chunk_tokens=learner.settings.tokens_per_chunk,
+        chunk_tokens=learner.chunk_tokens,
     )
     old_N = logprobs_N if behaviour_N is None else behaviour_N
     # Each token is a row of length one here: the loss is per token and knows no neighbours.
@@ -246,7 +251,7 @@ def _distillation_loss(batch: _Batch, learner: Learner, behaviour_N: Tensor | No
         sampled_ids_N=batch.sampled_ids_N,
         temperature=learner.settings.temperature,
         settings=objective,
-        chunk_tokens=learner.settings.tokens_per_chunk,
+        chunk_tokens=learner.chunk_tokens,
         behaviour_logprobs_N=behaviour_N,
     )
     return _BatchLoss(

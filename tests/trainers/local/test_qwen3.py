@@ -1,0 +1,106 @@
+"""A small random Qwen3 with the real Qwen3 tokenizer, under LoRA: two steps of each condition in its chat template."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.feedback.types import PrivilegedContext
+from sdbench.trainers.local.settings import LocalTrainerSettings
+from sdbench.trainers.local.trainer import train_condition
+
+PROBLEMS = [
+    Problem(id=f"row{n}", text=f"What is {n} + {n}?", answer=str(2 * n), solution=f"{n} + {n} = {2 * n}.")
+    for n in range(1, 5)
+]
+
+
+def tokenizer_folder() -> Path:
+    given = os.environ.get("SDBENCH_DATA_DIR")
+    data = Path(given) if given else Path(__file__).resolve().parents[3].parent / "shared" / "data"
+    folder = data / "qwen3_tokenizer"
+    if not folder.is_dir():
+        pytest.skip("the Qwen3 tokenizer is absent: set SDBENCH_DATA_DIR to a folder that holds qwen3_tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder())
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    folder = tmp_path_factory.mktemp("qwen3")
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class Scribe:
+    """A critic that writes the answer down."""
+
+    name = "scribe"
+
+    def check_problems(self, problems) -> None:
+        assert all(problem.answer for problem in problems)
+
+    def critiques(self, pairs, *, quote):
+        return [PrivilegedContext(f"Rewritten: it is {problem.answer}.") for problem, _ in pairs]
+
+
+@pytest.mark.parametrize("feedback", ["binary_reward", "reference_solution", "step_aligned_critique"])
+def test_two_steps(feedback: str, qwen3: Path, tmp_path: Path, grader, outputs_in) -> None:
+    grpo = feedback == "binary_reward"
+    spec = ConditionSpec.model_validate(
+        {
+            "name": feedback,
+            "feedback": {"name": feedback},
+            "objective": {"name": "grpo" if grpo else "distillation"},
+            "budget": {"steps": 2, "rollouts_per_step": 4, "group_size": 2 if grpo else 1},
+        }
+    )
+    settings = LocalTrainerSettings(
+        weights="lora", lora={"rank": 4, "alpha": 8}, dtype="bfloat16", device="cpu", max_completion_tokens=6
+    )
+    record = train_condition(
+        condition=spec,
+        base=qwen3,
+        problems=PROBLEMS,
+        settings=settings,
+        seed=0,
+        outputs=outputs_in(tmp_path),
+        grader=grader,
+        critic=Scribe(),
+    )
+    assert (record.steps, record.rollouts) == (2, 8)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    provenance = json.loads((tmp_path / "checkpoint" / "sdbench_provenance.json").read_text())
+    assert provenance["prompt_format"] == "chat"
+    if grpo:
+        assert record.teacher_tokens == 0
+    else:
+        assert record.unbuilt == {}
+        assert all(row["divergence"] > 0 and row["gradient_norm"] > 0 for row in rows)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "checkpoint")
+    ids = tokenizer("2 + 2 =", return_tensors="pt").input_ids
+    assert model.generate(ids, max_new_tokens=2, do_sample=False).shape[1] > ids.shape[1]
