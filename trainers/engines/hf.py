@@ -98,8 +98,11 @@ class HfEngine:
                 for part in batch:
                     for sample in range(part.start, part.stop):
                         token_ids[part.index][sample] = next(drawn)
+                copies = sum(len(requests[part.index].seeds) - part.rows for part in batch)
+                if settings.temperature == 0 and copies and progress:
+                    progress(copies)
         if settings.temperature == 0:
-            token_ids = [[group[0]] * len(group) for group in token_ids]
+            token_ids = [group[:1] * len(group) for group in token_ids]
         return [
             self._completions(group, fits=shape.max_tokens >= 1) for group, shape in zip(token_ids, shapes, strict=True)
         ]
@@ -107,6 +110,8 @@ class HfEngine:
     def _completions(self, token_ids: list[list[int]], *, fits: bool) -> list[Completion]:
         if not fits:
             return [Completion(token_ids=(), text="", finish_reason=FinishReason.UNFIT) for _ in token_ids]
+        if not token_ids:  # batch_decode would take no rows for one empty row
+            return []
         texts = self.tokenizer.batch_decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [
             Completion(
