@@ -265,7 +265,7 @@ class RunDirectory:
 
     @contextmanager
     def attempt(self) -> Iterator[Path]:
-        """A log file of its own for this attempt: everything that is logged meanwhile goes there."""
+        """A log file of its own for this attempt: everything that is logged or warned of meanwhile goes there."""
         logs = self.root / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(p.name.split("-")[1].split(".")[0]) for p in logs.glob("attempt-*.log")), default=0)
@@ -276,9 +276,11 @@ class RunDirectory:
         level = root.level
         root.addHandler(handler)
         root.setLevel(logging.INFO)
+        logging.captureWarnings(True)
         try:
             yield path
         finally:
+            logging.captureWarnings(False)
             root.removeHandler(handler)
             root.setLevel(level)
             handler.close()

@@ -67,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(EXIT_INPUT, str(error))
     except typer.TyperException as error:
-        hint = "; see `sdbench --help`" if not arguments else ""
-        return _fail(EXIT_INPUT, error.format_message() + hint)
+        return _fail(EXIT_INPUT, _usage_message(error))
     except (KeyboardInterrupt, typer.Abort):
         return _fail(EXIT_INTERRUPTED, "interrupted")
     except SystemExit:
@@ -79,6 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _unexpected(error, _write_traceback(error))
     return code if isinstance(code, int) else EXIT_DONE
+
+
+def _usage_message(error: typer.TyperException) -> str:
+    message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+    return f"{message}; see `sdbench --help`"
 
 
 def _fail(code: int, message: str) -> int:

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from sdbench.harness.cli.options import whole_number
+
 
 class EngineName(StrEnum):
     """The engines that there are."""
@@ -24,12 +26,17 @@ def evaluate(
     name: Annotated[
         list[str] | None, typer.Option("--name", help="What to call each model, in order; else its folder's name.")
     ] = None,
-    k: Annotated[int | None, typer.Option("--k", help="Samples per problem; else the suite's own.")] = None,
+    k: Annotated[int | None, typer.Option("--k", metavar="N", parser=whole_number, help="Samples per problem.")] = None,
     tasks: Annotated[
         list[str] | None, typer.Option("--tasks", metavar="NAME,...", help="Some tasks of the suite.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Only the first problems of each task.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Every sample's seed is made from it.")] = 0,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", parser=whole_number, help="Only the first problems of each task."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", parser=whole_number, help="Every sample's seed is made from it.")
+    ] = 0,
     engine: Annotated[EngineName, typer.Option("--engine", help="What draws the samples.")] = EngineName.HF,
 ) -> None:
     """Score checkpoints on a suite."""

@@ -16,6 +16,14 @@ PluginOption = Annotated[
 ]
 
 
+def whole_number(text: str) -> int:
+    """The value of an option that counts, or a usage error that names it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
 def load_plugins(modules: Sequence[str] | None) -> list[Plugin]:
     """Import each plug-in, in order.
 

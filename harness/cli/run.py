@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sdbench.harness.cli.options import PluginOption, load_plugins
+from sdbench.harness.cli.options import PluginOption, load_plugins, whole_number
 
 
 class Backend(StrEnum):
@@ -42,7 +42,10 @@ def run(
     ] = None,
     backend: Annotated[Backend, typer.Option("--backend", help="The trainer.")] = Backend.LOCAL,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Seed of the run; training seeds are counted from it.")
+        int | None,
+        typer.Option(
+            "--seed", metavar="N", parser=whole_number, help="Seed of the run; training seeds are counted from it."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The run's folder; a new one under runs/ if absent.")
@@ -55,7 +58,6 @@ def run(
 ) -> None:
     """Train under each condition, evaluate every checkpoint, and rank them."""
     from sdbench.harness.stages.prepare import prepare_run
-    from sdbench.harness.stages.run import execute_run
     from sdbench.tasks.errors import UserError
 
     if more_conditions and not condition:
@@ -73,6 +75,8 @@ def run(
         overrides=overrides or (),
         plugins=plugins,
     )
+    from sdbench.harness.stages.run import execute_run
+
     try:
         execute_run(plan)
     except KeyboardInterrupt:

@@ -53,7 +53,7 @@ class _Document(StrictModel):
 
     recipe: RecipeSection
     base: BaseSection = BaseSection()
-    problems: ProblemsSection = ProblemsSection()
+    problems: ProblemsSection = ProblemsSection(count=282)
     training: TrainingSection = TrainingSection()
     defaults: DefaultsSection = DefaultsSection()
     critic: CriticSection = CriticSection()
@@ -175,7 +175,7 @@ def _condition(name: str, table: Any, *, document: _Document, label: str) -> Con
         raise UserError(f"{label}: unknown setting '{path}.name'; the name of a condition is that of its table")
     own = _spell_out(table)
     defaults = document.defaults.model_dump(mode="json")
-    merged: dict[str, Any] = {"feedback": {"name": name}, **own, "name": name}
+    merged: dict[str, Any] = {**own, "name": name, "feedback": _merge({"name": name}, own.get("feedback", {}))}
     merged["objective"] = _merge_objective(defaults["objective"], own.get("objective", {}))
     for section in ("teacher", "budget"):
         merged[section] = _merge(defaults[section], own.get(section, {}))

@@ -55,15 +55,15 @@ class HiddennessSection(StrictModel):
 class ProblemsSection(StrictModel):
     """``[problems]``: what is trained on.
 
-    ``count`` caps the pool after ``[problems.filter]``, which keeps what the base rarely solves; without that section
-    nothing is filtered. ``batch_counts``: whether a budget's ``rollouts_per_step`` is taken as it
-    stands (``rollouts``) or is a number of problems, each with a whole group (``problems``); the paper does not say
-    which it means. ``heldout_share`` of a file's rows is kept from training for the suite ``heldout``.
+    ``count`` caps the pool (absent: every row of a file) after ``[problems.filter]``, which keeps what the base rarely
+    solves; without that section nothing is filtered. ``batch_counts``: whether a budget's ``rollouts_per_step`` is
+    taken as it stands (``rollouts``) or is a number of problems, each with a whole group (``problems``); the paper does
+    not say which it means. ``heldout_share`` of a file's rows is kept from training for the suite ``heldout``.
     """
 
     source: Literal["nano", "file"] = "nano"
     file: str | None = None
-    count: int = Field(default=282, ge=1)
+    count: int | None = Field(default=None, ge=1, le=20_000)
     seed: int = Field(default=0, ge=0)
     batch_counts: Literal["rollouts", "problems"] = "rollouts"
     filter: SolveRateFilter | None = None
@@ -74,6 +74,8 @@ class ProblemsSection(StrictModel):
     def _file_matches_source(self) -> ProblemsSection:
         if (self.source == "file") != (self.file is not None):
             raise ValueError("source = 'file' goes with file = PATH, and source = 'nano' without one")
+        if self.source == "nano" and self.count is None:
+            raise ValueError("source = 'nano' needs count, the number of problems to train on")
         return self
 
 
@@ -146,7 +148,7 @@ class Recipe(StrictModel):
 
     recipe: RecipeSection
     base: BaseSection = BaseSection()
-    problems: ProblemsSection = ProblemsSection()
+    problems: ProblemsSection = ProblemsSection(count=282)
     training: TrainingSection = TrainingSection()
     critic: CriticSection = CriticSection()
     conditions: dict[str, ConditionSpec] = Field(min_length=1)

@@ -48,11 +48,9 @@ def _describe(model: type[BaseModel], fault: Any, path: tuple[str, ...]) -> str:
     if fault["type"].startswith("union_tag"):
         tags = fault.get("ctx", {}).get("expected_tags", "")
         return f"{shown}: {fault['input']!r} has no known name; known: {tags}" if tags else f"{shown}: {message}"
-    return (
-        f"{shown} = {_short(fault['input'])} should be {message}"
-        if message != fault["msg"]
-        else (f"{shown} = {_short(fault['input'])}: {message}")
-    )
+    if fault["type"] == "value_error":
+        return f"{shown}: {message}"
+    return f"{shown} = {_short(fault['input'])} should be {message}"
 
 
 def _short(value: Any) -> str:

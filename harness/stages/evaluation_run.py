@@ -15,7 +15,7 @@ from sdbench.harness.failures import LoggedFailureError
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, package_versions
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
-from sdbench.harness.stages.prepare import base_folder
+from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.harness.stages.rank import board_of, show_board, write_board
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.suites import Suite, get_suite
@@ -56,6 +56,8 @@ def prepare_evaluation(
     state = inspect_out(out)
     if k is not None and k < 1:
         raise UserError(f"--k {k} samples nothing; give 1 or more")
+    if seed < 0:
+        raise UserError(f"--seed {seed} must be 0 or more")
     chosen = get_suite(suite).select(tasks=tasks, limit=limit)
     k = chosen.default_k if k is None else k
     if names and len(names) != len(models):
@@ -145,6 +147,7 @@ def _evaluate_model(plan: EvaluationPlan, name: str, folder: Path, reporter: Rep
     if place.results.is_file():
         reporter.note(f"{name}: evaluated before")
         return
+    quieten_transformers()
     model, tokenizer = load_policy(folder, device=device_of(LocalTrainerSettings()))
     problems = [problem for benchmark in plan.suite.benchmarks for problem in benchmark.problems]
     prompt_format = None if plan.suite.prompt_kind == "nano" else choose_format(tokenizer, problems)

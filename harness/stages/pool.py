@@ -32,9 +32,10 @@ def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Report
         reporter.note(f"problems: {len(problems)} chosen before")
         return problems
     section = plan.recipe.problems
+    wanted = section.count if section.count is not None else len(plan.candidates)
     if section.filter is None:
-        _write_pool(plan.directory.pool, plan.candidates[: section.count], [], tokens=0)
-        return list(plan.candidates[: section.count])
+        _write_pool(plan.directory.pool, plan.candidates[:wanted], [], tokens=0)
+        return list(plan.candidates[:wanted])
     training = plan.recipe.training
     sampling = SamplingSettings(temperature=training.temperature, max_tokens=training.max_completion_tokens)
     kept: list[Problem] = []
@@ -42,9 +43,9 @@ def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Report
     tokens = 0
     total = len(plan.candidates) * section.filter.samples
     with reporter.stage("choosing problems that the base rarely solves", total=total, unit="samples") as advance:
-        for start in range(0, len(plan.candidates), section.count):
+        for start in range(0, len(plan.candidates), wanted):
             filtered = filter_by_solve_rate(
-                plan.candidates[start : start + section.count],
+                plan.candidates[start : start + wanted],
                 engine=engine,
                 grader=grader,
                 prompt_format=plan.prompt_format,
@@ -56,14 +57,14 @@ def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Report
             kept += filtered.kept
             counts += filtered.counts
             tokens += filtered.completion_tokens
-            if len(kept) >= section.count:
+            if len(kept) >= wanted:
                 break
     if not kept:
         raise UserError(
             f"the base solves each of {len(plan.candidates)} problems at least {section.filter.solved_less_than} times "
             f"in {section.filter.samples}; raise problems.filter.solved_less_than or give harder problems"
         )
-    kept = kept[: section.count]
+    kept = kept[:wanted]
     _write_pool(plan.directory.pool, kept, counts, tokens=tokens)
     reporter.note(f"problems: {len(kept)} of {len(counts)} sampled are kept")
     return kept

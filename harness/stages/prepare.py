@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdbench.harness.recipes.loader import read_recipe, recipe_from_data, resolve_recipe
+from sdbench.harness.recipes.overrides import parse_override
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
 from sdbench.harness.training_data import read_training_data, split_heldout
@@ -85,7 +86,7 @@ def prepare_run(
     train_data: Path | None = None,
     seed: int | None = None,
     out: Path | None = None,
-    overrides: Iterable[str] = (),
+    overrides: Sequence[str] = (),
     plugins: Sequence[Plugin] = (),
 ) -> RunPlan:
     """Check the whole of a run and load its base; nothing is written.
@@ -108,7 +109,9 @@ def prepare_run(
     wanted = resolve_recipe(
         source,
         overrides=overrides,
-        options=_options(base=base, train_data=train_data, seed=seed),
+        options=_options(
+            base=base, train_data=train_data, seed=seed, overridden={parse_override(text)[0] for text in overrides}
+        ),
         extra_conditions=_bare_feedback(names or (), source.data),
     )
     if names is not None and not names:
@@ -168,13 +171,18 @@ def base_folder(model: str) -> Path:
     return check_model_folder(model)
 
 
-def _options(*, base: str | None, train_data: Path | None, seed: int | None) -> dict[tuple[str, str], Any]:
+def _options(
+    *, base: str | None, train_data: Path | None, seed: int | None, overridden: Container[tuple[str, ...]]
+) -> dict[tuple[str, str], Any]:
     options: dict[tuple[str, str], Any] = {}
     if base is not None:
         options["base", "model"] = base if base == NANO_BASE else str(Path(base).absolute())
     if train_data is not None:
         options["problems", "source"] = "file"
         options["problems", "file"] = str(train_data.absolute())
+        if ("problems", "count") not in overridden:
+            # The recipe's count is of its own problems; of the user's, all are trained on.
+            options["problems", "count"] = None
     if seed is not None:
         options["recipe", "seed"] = seed
     return options
@@ -209,6 +217,7 @@ def _problems(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
         rows = read_training_data(Path(section.file))
         return split_heldout(rows, share=section.heldout_share, seed=section.seed)
     # At most one candidate in four was kept by the filters that were tried; the filter stops when it has enough.
+    assert section.count is not None
     count = section.count if section.filter is None else 4 * section.count
     return training_problems(count=count, seed=section.seed, hiddenness=section.hiddenness.bounds()), []
 
@@ -268,10 +277,19 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def quieten_transformers() -> None:
+    """No bars of its own between ours, whatever was imported before."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def _load_base(path: Path, recipe: Recipe) -> LoadedBase:
     from sdbench.trainers.local.policy import device_of
     from sdbench.trainers.models import load_policy
 
+    quieten_transformers()
     settings = recipe.training.trainer_settings()
     device = device_of(settings)
     model, tokenizer = load_policy(path, dtype=settings.dtype, device=device)

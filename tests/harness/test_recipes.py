@@ -87,7 +87,7 @@ def test_bare_feedback_name_becomes_a_condition_unless_the_recipe_has_it() -> No
 def test_batch_in_problems_is_multiplied_by_the_group() -> None:
     table = {"a": {"budget": {"rollouts_per_step": 4, "group_size": 8}}}
     assert (
-        resolve({"problems": {"batch_counts": "problems"}, "conditions": table})
+        resolve({"problems": {"count": 9, "batch_counts": "problems"}, "conditions": table})
         .conditions["a"]
         .budget.rollouts_per_step
         == 32
@@ -152,7 +152,7 @@ def test_digest_changes_with_any_setting_and_not_without() -> None:
         (["conditions.a.name=b"], r"unknown setting 'conditions\.a\.name'"),
         (["conditions.a=3"], r"conditions\.a = 3 should be a table"),
         (["conditions.base.learning_rate=1"], r"condition name 'base'"),
-        (["evaluation.sampling.top_p=2"], r"top_p = 2.* must be in \(0, 1\]"),
+        (["evaluation.sampling.top_p=2"], r"evaluation\.sampling: top_p = 2.* must be in \(0, 1\]"),
         (["training.seeds=[]"], r"training\.seeds"),
         (["training.seeds=[1,1]"], r"training\.seeds.* must be distinct"),
         (["problems.hiddenness.at_most=open", "problems.hiddenness.at_least=hidden"], "lies above"),
