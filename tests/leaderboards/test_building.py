@@ -263,3 +263,10 @@ def test_all_wrong_and_all_right_keep_a_width() -> None:
         assert row.macro.interval.high - row.macro.interval.low > 0.1
     shares = [row.macro.interval.estimate for row in board.rows if row.macro.interval is not None]
     assert all(a > b for a, b in pairwise(shares))
+
+
+def test_pass_counts_graded_samples_alone() -> None:
+    board = build_board([result("a", {"t": ["cwwu", "wwww"]})], pass_k=2)
+    assert board.rows[0].macro.pass_at_k == pytest.approx((1 - 1 / 3) / 2)  # one right in three graded, none in four
+    strict = build_board([result("a", {"t": ["cwwu", "wwww"]})], pass_k=4)
+    assert strict.rows[0].macro.pass_at_k == 0.0  # the first problem does not determine pass@4 and is left out

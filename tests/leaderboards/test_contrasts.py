@@ -29,6 +29,21 @@ def test_seeds_alone_are_welchs_test_of_the_seed_means() -> None:
     assert (ours.low, ours.high) == pytest.approx((limits.low, limits.high))
 
 
+def test_two_seeds_against_one_by_hand() -> None:
+    # The first side's parts are worked out in test_statistics: V_seed 0.01 (1 df), V_interaction 0.02/6 (2 df).
+    # The problems differ by 0.1, 0.1 and 0.3: variance 0.04/3, over three problems 0.04/9 (2 df).
+    ours = paired_contrast(
+        [np.array([[0.0, 0.4, 0.8], [0.4, 0.6, 0.8]])], [np.array([[0.1, 0.4, 0.5]])], confidence=0.5
+    )
+    seed, interaction, problem = 0.01, 0.02 / 6, 0.04 / 9
+    variance = problem + seed - interaction
+    df = variance**2 / (problem**2 / 2 + seed**2 / 1 + interaction**2 / 2)
+    assert ours.estimate == pytest.approx(1 / 6)
+    assert ours.standard_error == pytest.approx(np.sqrt(variance))
+    assert ours.p_value == pytest.approx(2 * stats.t.sf(1 / 6 / np.sqrt(variance), df))
+    assert ours.high == pytest.approx(1 / 6 + stats.t.ppf(0.75, df) * np.sqrt(variance))
+
+
 def test_pairing_takes_the_problems_difficulty_out() -> None:
     rng = np.random.default_rng(2)
     difficulty = rng.uniform(0.1, 0.8, (1, 60))

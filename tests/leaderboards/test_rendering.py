@@ -19,7 +19,7 @@ from sdbench.leaderboards.render.json import render_json
 from sdbench.leaderboards.render.markdown import escape, render_markdown
 from sdbench.leaderboards.render.summary import headline
 from sdbench.leaderboards.render.terminal import print_board
-from sdbench.leaderboards.render.text import clean, count, p_text, percent, points, short_names
+from sdbench.leaderboards.render.text import clean, count, p_text, percent, points, relation, short_names
 from sdbench.leaderboards.statistics import Interval
 from sdbench.tasks.outcome import Outcome
 
@@ -243,6 +243,12 @@ def test_numbers_and_names() -> None:
     assert points(-0.031) == "-3.1"
     assert p_text(0.0004) == "<0.001"
     assert p_text(0.0316) == "0.032"
+    assert [relation(0.1, 0.049), relation(-0.1, 0.049), relation(0.1, 0.05), relation(0.1, None)] == [
+        ">",
+        "<",
+        "~",
+        "~",
+    ]
     assert short_names(["sdbench_nano_sum_1", "sdbench_nano_sum_2"]) == {
         "sdbench_nano_sum_1": "1",
         "sdbench_nano_sum_2": "2",
