@@ -99,7 +99,7 @@ def render(card: dict[str, Any], *, settings: dict[str, Any], losses: list[dict[
         f"`{command}`",
         "",
         f"Seed {settings['seed']}, {last['step']:,} steps, {last['tokens'] / 1e6:.1f} M tokens, "
-        f"{last['seconds'] / 3600:.2f} hours on one CPU core; AdamW, cosine schedule.",
+        f"{last['seconds'] / 3600:.2f} hours on one CPU core; AdamW, a cosine schedule in each stage.",
         "The loss is on completion tokens alone. The script resumes and gives the same weights again.",
         "",
         "| step | million tokens | loss (mean of 50 steps) |",
@@ -109,9 +109,13 @@ def render(card: dict[str, Any], *, settings: dict[str, Any], losses: list[dict[
             for row in [*losses[:: max(1, len(losses) // 14)], last]
         ),
         "",
-        "Mixture of documents (relative weights): "
-        + ", ".join(f"{kind} {weight:g}" for kind, weight in settings["mixture"].items())
-        + ".",
+        *(
+            f"Documents of stage {index} (relative weights, from step {start}; of the mismatches "
+            f"{100 * stage['other_family_mismatch_share']:g} % are of another family): "
+            + ", ".join(f"{kind} {weight:g}" for kind, weight in stage["weights"].items())
+            + "."
+            for index, start, stage in zip((1, 2), (0, settings["second_stage_step"]), settings["stages"], strict=True)
+        ),
         "",
         "## What was asked of it",
         "| asked | measured | holds |",

@@ -32,7 +32,7 @@ from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.engines.hf import HfEngine
 from sdbench.trainers.feedback.nano_contexts import student_prompt, teacher_prompt
 from sdbench.trainers.models import load_policy
-from sdbench.trainers.nano_base.documents import MIXTURE, DocumentWriter
+from sdbench.trainers.nano_base.documents import WRITERS, DocumentWriter
 
 CARD_FORMAT_VERSION = 1
 PROBLEMS_PER_STRATUM = 40
@@ -83,7 +83,7 @@ def ask(kind: str, problems: Sequence[NanoProblem]) -> list[Question]:
     questions = []
     for problem in problems:
         while True:
-            context, completion = MIXTURE[parent][1](writer, problem)
+            context, completion = WRITERS[parent](writer, problem)
             if not mark or (context is not None and mark in context.split(problem.text)[1]):
                 break
         questions.append(Question(problem, context, completion))
@@ -92,7 +92,7 @@ def ask(kind: str, problems: Sequence[NanoProblem]) -> list[Question]:
 
 def kinds_to_measure() -> list[str]:
     """The mixture's kinds, those with two forms split."""
-    return [form for kind in MIXTURE for form in _FORMS.get(kind, {kind: ""})]
+    return [form for kind in WRITERS for form in _FORMS.get(kind, {kind: ""})]
 
 
 def measure_kind(engine: HfEngine, kind: str, questions: Sequence[Question]) -> tuple[dict[str, Any], list[str]]:

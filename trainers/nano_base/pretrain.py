@@ -21,7 +21,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sdbench.tasks.nano.facts import default_facts
-from sdbench.trainers.nano_base.documents import MIXTURE, DocumentWriter
+from sdbench.trainers.nano_base.documents import STAGES, DocumentWriter
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 
 BATCHES_PER_BLOCK = 16
@@ -33,11 +33,14 @@ class PretrainSettings:
     """Everything the weights depend on."""
 
     seed: int = 0
-    steps: int = 8000
+    steps: int = 8400
+    second_stage_step: int = 4560
     batch_tokens: int = 6000
     peak_learning_rate: float = 3e-3
+    second_peak_learning_rate: float = 2e-3
     final_learning_rate_share: float = 0.02
     warmup_steps: int = 200
+    first_schedule_steps: int = 7000
     weight_decay: float = 0.05
     hidden_size: int = 128
     intermediate_size: int = 384
@@ -47,6 +50,11 @@ class PretrainSettings:
     def __post_init__(self) -> None:
         if self.batch_tokens < 2000:
             raise ValueError(f"batch_tokens = {self.batch_tokens} must be at least 2000, some ten documents a batch")
+        if self.second_stage_step % BATCHES_PER_BLOCK:
+            raise ValueError(
+                f"second_stage_step = {self.second_stage_step} must be a multiple of {BATCHES_PER_BLOCK}: a block of "
+                "batches belongs to one stage"
+            )
 
 
 def model_config(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
@@ -67,12 +75,18 @@ def model_config(settings: PretrainSettings, tokenizer: PreTrainedTokenizerFast)
 
 
 def learning_rate(step: int, settings: PretrainSettings) -> float:
-    """Linear warm-up, then a cosine down to the final share of the peak."""
+    """Warm-up and a cosine over ``first_schedule_steps``, which the second stage cuts off with a cosine of its own."""
+    if step >= settings.second_stage_step:
+        progress = (step - settings.second_stage_step) / max(1, settings.steps - settings.second_stage_step)
+        return settings.second_peak_learning_rate * _cosine(progress, settings.final_learning_rate_share)
     if step < settings.warmup_steps:
         return settings.peak_learning_rate * (step + 1) / settings.warmup_steps
-    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    floor = settings.final_learning_rate_share
-    return settings.peak_learning_rate * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    progress = (step - settings.warmup_steps) / max(1, settings.first_schedule_steps - settings.warmup_steps)
+    return settings.peak_learning_rate * _cosine(progress, settings.final_learning_rate_share)
+
+
+def _cosine(progress: float, floor: float) -> float:
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def block_batches(
@@ -83,7 +97,8 @@ def block_batches(
     Documents of a block are ordered by length before they are cut into batches, so little is padding.
     """
     rng = random.Random(f"pretrain/{settings.seed}/{block}")
-    writer = DocumentWriter(facts=default_facts(), rng=rng)
+    stage = STAGES[block * BATCHES_PER_BLOCK >= settings.second_stage_step]
+    writer = DocumentWriter(facts=default_facts(), rng=rng, stage=stage)
     target_tokens = settings.batch_tokens * BATCHES_PER_BLOCK
     prompts: list[str] = []
     completions: list[str] = []
@@ -215,7 +230,7 @@ class PretrainRun:
         self.out.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             (self.out / "settings.json").write_text(
-                json.dumps({**asdict(self.settings), "mixture": {k: w for k, (w, _) in MIXTURE.items()}}, indent=1)
+                json.dumps({**asdict(self.settings), "stages": [asdict(stage) for stage in STAGES]}, indent=1)
             )
             (self.out / "loss.jsonl").unlink(missing_ok=True)
             return

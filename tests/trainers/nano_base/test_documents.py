@@ -7,7 +7,7 @@ import pytest
 from sdbench.tasks.nano.facts import default_facts
 from sdbench.tasks.nano.problems import Split, parse_problem
 from sdbench.tasks.nano.step_truth import judge_trace
-from sdbench.trainers.nano_base.documents import FOLLOW_PROBABILITY, MIXTURE, Document, DocumentWriter
+from sdbench.trainers.nano_base.documents import FOLLOW_PROBABILITY, STAGES, WRITERS, Document, DocumentWriter
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 
 
@@ -25,7 +25,7 @@ def share_right(kind: str) -> float:
     return right / len(drawn)
 
 
-@pytest.mark.parametrize("kind", MIXTURE)
+@pytest.mark.parametrize("kind", WRITERS)
 def test_every_kind_is_written_in_the_vocabulary_and_restates_a_problem(kind: str) -> None:
     tokenizer = build_tokenizer()
     for document in documents(kind, 60):
@@ -64,3 +64,12 @@ def test_a_shown_path_is_followed_with_one_probability_whatever_the_wrapper(kind
 
 def test_the_same_seed_gives_the_same_documents() -> None:
     assert documents("critique", 20) == documents("critique", 20)
+
+
+def test_both_stages_draw_every_kind_in_the_proportion_of_their_weights() -> None:
+    for stage in STAGES:
+        assert stage.weights.keys() == WRITERS.keys()
+        writer = DocumentWriter(facts=default_facts(), rng=random.Random(1), stage=stage)
+        kinds = [writer.write().kind for _ in range(4000)]
+        for kind, weight in stage.weights.items():
+            assert kinds.count(kind) / 4000 == pytest.approx(weight / sum(stage.weights.values()), abs=0.03)

@@ -18,7 +18,15 @@ from sdbench.trainers.nano_base.pretrain import (
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 
 SMALL = PretrainSettings(
-    steps=20, batch_tokens=2000, warmup_steps=4, hidden_size=32, intermediate_size=48, layers=1, heads=1
+    steps=20,
+    second_stage_step=16,
+    batch_tokens=2000,
+    warmup_steps=4,
+    first_schedule_steps=20,
+    hidden_size=32,
+    intermediate_size=48,
+    layers=1,
+    heads=1,
 )
 
 
@@ -70,7 +78,20 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_labels(tmp_path: Path) -> Non
     assert torch.allclose(loss, torch.stack(naive).mean(), atol=1e-5)
 
 
-def test_the_learning_rate_warms_up_and_ends_at_its_floor() -> None:
-    assert learning_rate(0, SMALL) == pytest.approx(SMALL.peak_learning_rate / 4)
-    assert learning_rate(4, SMALL) == pytest.approx(SMALL.peak_learning_rate)
-    assert learning_rate(20, SMALL) == pytest.approx(SMALL.peak_learning_rate * 0.02)
+def test_the_learning_rate_warms_up_and_each_stage_has_its_cosine() -> None:
+    settings = PretrainSettings(
+        steps=40, second_stage_step=16, warmup_steps=4, first_schedule_steps=24, second_peak_learning_rate=1e-3
+    )
+    assert learning_rate(0, settings) == pytest.approx(settings.peak_learning_rate / 4)
+    assert learning_rate(4, settings) == pytest.approx(settings.peak_learning_rate)
+    assert learning_rate(14, settings) == pytest.approx(settings.peak_learning_rate * 0.51)  # half way to step 24
+    assert learning_rate(16, settings) == pytest.approx(1e-3)
+    assert learning_rate(28, settings) == pytest.approx(1e-3 * 0.51)
+    assert learning_rate(40, settings) == pytest.approx(1e-3 * 0.02)
+
+
+def test_bad_settings_are_named() -> None:
+    with pytest.raises(ValueError, match="batch_tokens = 100 "):
+        PretrainSettings(batch_tokens=100)
+    with pytest.raises(ValueError, match="second_stage_step = 17 "):
+        PretrainSettings(second_stage_step=17)
