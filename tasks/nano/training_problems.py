@@ -55,7 +55,19 @@ def validation_problems(*, per_stratum: int, seed: int, hiddenness: HiddennessRa
     Raises:
         UserError: a stratum has not as many problems.
     """
-    problems: list[Problem] = []
+    strata = validation_strata(per_stratum=per_stratum, seed=seed, hiddenness=hiddenness)
+    return [problem for problems in strata.values() for problem in problems]
+
+
+def validation_strata(
+    *, per_stratum: int, seed: int, hiddenness: HiddennessRange | None = None
+) -> dict[tuple[Family, Depth], list[Problem]]:
+    """The same problems by stratum, depth by depth.
+
+    Raises:
+        UserError: a stratum has not as many problems.
+    """
+    strata: dict[tuple[Family, Depth], list[Problem]] = {}
     for depth in Depth:
         for family in Family:
             stratum = generate_problems(
@@ -67,8 +79,8 @@ def validation_problems(*, per_stratum: int, seed: int, hiddenness: HiddennessRa
                     f"per_stratum = {per_stratum}, but {family.value}_{depth.value} has only {len(drawn)} validation "
                     "problems of that hiddenness: ask for fewer or widen the range"
                 )
-            problems += [to_problem(problem, task=VALIDATION_TASK, seed=seed) for problem in drawn]
-    return problems
+            strata[family, depth] = [to_problem(problem, task=VALIDATION_TASK, seed=seed) for problem in drawn]
+    return strata
 
 
 def _in_turn(strata: list[Iterator[NanoProblem]], count: int) -> list[NanoProblem]:

@@ -13,7 +13,12 @@ from sdbench.tasks.nano.facts import Hiddenness, default_facts
 from sdbench.tasks.nano.families import TRAINED_DEPTHS
 from sdbench.tasks.nano.problems import HiddennessRange, Split, parse_problem
 from sdbench.tasks.nano.traces import Notation, execute
-from sdbench.tasks.nano.training_problems import to_problem, training_problems, validation_problems
+from sdbench.tasks.nano.training_problems import (
+    to_problem,
+    training_problems,
+    validation_problems,
+    validation_strata,
+)
 
 
 def test_a_problem_by_hand() -> None:
@@ -73,3 +78,14 @@ def test_more_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(training_problems(count=16, seed=0)) == 16
     with pytest.raises(UserError, match="count = 17 training problems, but the nano world has only 16"):
         training_problems(count=17, seed=0)
+
+
+def test_validation_strata_hold_what_they_are_called() -> None:
+    strata = validation_strata(per_stratum=2, seed=0)
+    assert len(strata) == 12
+    assert [problem for problems in strata.values() for problem in problems] == validation_problems(
+        per_stratum=2, seed=0
+    )
+    for (family, depth), problems in strata.items():
+        parsed = [parse_problem(problem.text) for problem in problems]
+        assert {(nano.family, nano.depth) for nano in parsed} == {(family, depth)}
