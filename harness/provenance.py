@@ -1,4 +1,4 @@
-"""What a run was made with: commit and dirty diff, package versions, device. Loads no torch by itself."""
+"""What a run was made with: commit and dirty diff, package versions, device."""
 
 from __future__ import annotations
 
@@ -44,12 +44,15 @@ def package_versions() -> dict[str, str]:
 
 
 def device_description(device: str) -> str:
-    """The device by its own name, for example ``cuda: NVIDIA H100`` or ``cpu: x86_64, Linux``."""
-    if device.startswith("cuda"):
-        import torch
+    """The device by its own name, for example ``cuda: NVIDIA H100`` or ``cpu: x86_64, Linux, 2 threads``.
 
+    Threads belong to it: a sum is rounded otherwise where it is cut into another number of parts.
+    """
+    import torch
+
+    if device.startswith("cuda"):
         return f"{device}: {torch.cuda.get_device_name(device)}"
-    return f"{device}: {platform.machine()}, {platform.system()}"
+    return f"{device}: {platform.machine()}, {platform.system()}, {torch.get_num_threads()} threads"
 
 
 def command_line() -> list[str]:

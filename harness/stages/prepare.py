@@ -281,8 +281,8 @@ def quieten_transformers() -> None:
     """No bars of its own between ours, whatever was imported before."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def _load_base(path: Path, recipe: Recipe) -> LoadedBase:

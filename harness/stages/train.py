@@ -11,7 +11,7 @@ from sdbench.leaderboards.schema import TrainingSummary
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.conditions import ConditionSpec
-from sdbench.trainers.local.settings import TrainerOutputs, TrainingProgress, TrainingRecord
+from sdbench.trainers.local.settings import ProgressCallback, TrainerOutputs, TrainingProgress, TrainingRecord
 from sdbench.trainers.local.trainer import train_condition
 
 
@@ -35,15 +35,8 @@ def train_stage(
     )
     folder.rollouts.parent.mkdir(parents=True, exist_ok=True)
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    total = condition.budget.steps * condition.budget.rollouts_per_step
-    with reporter.stage(f"training {name}", total=total, unit="rollouts") as advance:
-        told = 0
 
-        def progress(now: TrainingProgress) -> None:
-            nonlocal told
-            advance(now.rollouts - told)
-            told = now.rollouts
-
+    def train(progress: ProgressCallback | None) -> TrainingRecord:
         return train_condition(
             condition=condition,
             base=plan.base_path,
@@ -55,6 +48,20 @@ def train_stage(
             critic=plan.critic,
             progress=progress,
         )
+
+    if folder.checkpoint.is_dir():
+        reporter.note(f"{name}: trained before")
+        return train(None)
+    total = condition.budget.steps * condition.budget.rollouts_per_step
+    with reporter.stage(f"training {name}", total=total, unit="rollouts") as advance:
+        told = 0
+
+        def progress(now: TrainingProgress) -> None:
+            nonlocal told
+            advance(now.rollouts - told)
+            told = now.rollouts
+
+        return train(progress)
 
 
 def summary_of(record: TrainingRecord) -> TrainingSummary:
