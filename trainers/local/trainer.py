@@ -362,14 +362,14 @@ def check_condition(
             f"condition {name!r}: rollouts_per_step = {budget.rollouts_per_step} is no multiple of group_size = "
             f"{budget.group_size}"
         )
-    shows_context = _shows_context(feedback, problems[0])
-    if condition.objective.name == "distillation" and not shows_context:
+    has_context = shows_context(feedback, problems[0])
+    if condition.objective.name == "distillation" and not has_context:
         raise UserError(
             f"condition {name!r}: feedback {condition.feedback.name!r} gives no context to distil from: use the "
             "objective 'grpo'"
         )
     if condition.objective.name == "grpo":
-        if shows_context:
+        if has_context:
             raise UserError(
                 f"condition {name!r}: the objective 'grpo' shows no context, so feedback {condition.feedback.name!r} "
                 "would not be seen: use 'distillation', or the feedback 'binary_reward'"
@@ -389,7 +389,7 @@ def check_condition(
         critic.check_problems(problems)
 
 
-def _shows_context(feedback: FeedbackType, problem: Problem) -> bool:
+def shows_context(feedback: FeedbackType, problem: Problem) -> bool:
     """Whether a type builds contexts at all. One that needs nothing can be asked; one with needs has a use for them."""
     if feedback.needs is not Needs.NOTHING:
         return True

@@ -17,11 +17,12 @@ from torch import Tensor
 from sdbench.trainers.conditions import DistillationSettings, GrpoSettings
 from sdbench.trainers.local.policy import compute_context, trained_parameters, training_mode
 from sdbench.trainers.local.settings import LocalTrainerSettings
-from sdbench.trainers.objectives.chunked import Head, chunked_distillation, chunked_logprobs
+from sdbench.trainers.objectives.chunked import chunked_logprobs
 from sdbench.trainers.objectives.grpo import clipped_policy_loss, group_advantages, kept_rollouts
 from sdbench.trainers.objectives.reductions import Reduction, reduction_weights
 from sdbench.trainers.scoring import CompletionBatch, collate, completion_hidden, microbatches, output_head
 from sdbench.trainers.teacher import Teacher
+from sdbench.trainers.teacher_scoring import head_of, score_against_teacher
 
 TokenIds = tuple[int, ...]
 
@@ -149,7 +150,7 @@ def _behaviour_logprobs(batches: Sequence[_Batch], learner: Learner) -> list[Ten
             hidden_ND = completion_hidden(learner.model, batch.student)[batch.student.mask_BT]
             logprobs_N, _ = chunked_logprobs(
                 hidden_ND=hidden_ND,
-                head=_head(learner.model),
+                head=head_of(learner.model),
                 sampled_ids_N=batch.sampled_ids_N,
                 temperature=learner.settings.temperature,
                 chunk_tokens=learner.chunk_tokens,
@@ -216,7 +217,7 @@ def _grpo_loss(batch: _Batch, learner: Learner, behaviour_N: Tensor | None) -> _
     hidden_ND = completion_hidden(learner.model, batch.student)[mask_BT]
     logprobs_N, entropy_N = chunked_logprobs(
         hidden_ND=hidden_ND,
-        head=_head(learner.model),
+        head=head_of(learner.model),
         sampled_ids_N=batch.sampled_ids_N,
         temperature=learner.settings.temperature,
         chunk_tokens=learner.chunk_tokens,
@@ -238,34 +239,22 @@ def _distillation_loss(batch: _Batch, learner: Learner, behaviour_N: Tensor | No
     assert isinstance(objective, DistillationSettings)
     prompts = [row.teacher_prompt for row in batch.rows]
     assert all(prompt is not None for prompt in prompts), "a distilled row has a teacher's prompt"
-    teacher = collate([p for p in prompts if p], [row.completion for row in batch.rows], device=learner.device)
-    with learner.teacher.lend():
-        teacher_hidden_ND = completion_hidden(learner.model, teacher)[teacher.mask_BT]
-        teacher_head = _head(learner.model, detach=True)
-    student_hidden_ND = completion_hidden(learner.model, batch.student)[batch.student.mask_BT]
-    result = chunked_distillation(
-        student_hidden_ND=student_hidden_ND,
-        student_head=_head(learner.model),
-        teacher_hidden_ND=teacher_hidden_ND,
-        teacher_head=teacher_head,
-        sampled_ids_N=batch.sampled_ids_N,
+    scored = score_against_teacher(
+        model=learner.model,
+        teacher=learner.teacher,
+        student=batch.student,
+        teacher_prompts=[prompt for prompt in prompts if prompt],
+        completions=[row.completion for row in batch.rows],
         temperature=learner.settings.temperature,
         settings=objective,
         chunk_tokens=learner.chunk_tokens,
         behaviour_logprobs_N=behaviour_N,
     )
+    result = scored.values
     return _BatchLoss(
         loss_N=result.loss_N,
         entropy_N=result.student_entropy_N,
         divergence_N=result.divergence_N,
         token_advantage_N=result.teacher_logprobs_N - result.student_logprobs_N,
-        teacher_tokens=teacher.token_count,
+        teacher_tokens=scored.teacher_tokens,
     )
-
-
-def _head(model: Any, *, detach: bool = False) -> Head:
-    """The output layer as it is now; detached it keeps the tensors that a teacher lent after they are taken back."""
-    layer = output_head(model)
-    if not detach:
-        return Head(weight_VD=layer.weight, bias_V=layer.bias)
-    return Head(weight_VD=layer.weight.detach(), bias_V=None if layer.bias is None else layer.bias.detach())

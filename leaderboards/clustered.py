@@ -1,0 +1,132 @@
+"""Means over tokens and rankings of tokens, with intervals that know that the tokens of one problem go together.
+
+Shapes: N token (or rollout), C cluster. The cluster is the problem, as everywhere; tokens and rollouts are never
+counted as independent units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from sdbench.leaderboards.statistics import ZERO_VARIANCE, Array, t_quantile, wilson_limits
+
+Clusters = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """A number, its limits, and how much lies behind it.
+
+    Attributes:
+        value: None where it is undefined, as a mean of nothing is.
+        low, high: None where there are no limits: less than two clusters say nothing about how clusters differ.
+        count: the units behind the value: tokens, or rollouts; of a ranking, those on the side that is sought.
+        clusters: the problems they come from.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+    clusters: int
+
+
+def ratio_of_sums(
+    numerator_N: Array,
+    denominator_N: Array,
+    cluster_N: Clusters,
+    *,
+    count: int | None = None,
+    is_share: bool = False,
+    confidence: float = 0.95,
+) -> Statistic:
+    """Sum of one thing over the sum of another, for example of advantages over tokens (then it is their mean).
+
+    The variance is linearised over clusters: C/(C-1) sum (numerator_C - ratio denominator_C)^2 / denominator^2, with
+    the t quantile of C-1 degrees of freedom (ratio estimator: Cochran 1977, Sampling Techniques, 3rd ed., ch. 6; for a
+    mean it is the cluster-robust variance of Liang and Zeger 1986, Biometrika 73:13, corrected by C/(C-1)). A share
+    whose symmetric limits leave [0, 1] or have no width gets score limits on the effective number of trials, of
+    clusters where nothing varies (as ``statistics.mean_interval``).
+
+    Args:
+        numerator_N: per unit.
+        denominator_N: per unit, not negative.
+        cluster_N: the cluster of each unit, any whole numbers.
+        count: units behind the value; by default those with a denominator above zero.
+        is_share: whether the ratio lies in [0, 1].
+        confidence: level of the two-sided interval.
+    """
+    used_N = denominator_N > 0
+    count = int(used_N.sum()) if count is None else count
+    _, index_N = np.unique(cluster_N[used_N], return_inverse=True)
+    clusters = int(index_N.max()) + 1 if index_N.size else 0
+    total = float(denominator_N[used_N].sum())
+    if clusters == 0:
+        return Statistic(value=None, low=None, high=None, count=count, clusters=0)
+    ratio = float(numerator_N[used_N].sum()) / total
+    if clusters < 2:
+        return Statistic(value=ratio, low=None, high=None, count=count, clusters=clusters)
+    rest_C = np.bincount(index_N, weights=(numerator_N - ratio * denominator_N)[used_N])
+    variance = clusters / (clusters - 1) * float(np.sum(rest_C**2)) / total**2
+    low, high = _limits(ratio, variance, df=clusters - 1, trials=clusters, is_share=is_share, confidence=confidence)
+    return Statistic(value=ratio, low=low, high=high, count=count, clusters=clusters)
+
+
+def auroc(
+    scores_N: Array, sought_N: npt.NDArray[np.bool_], cluster_N: Clusters, *, confidence: float = 0.95
+) -> Statistic:
+    """Probability that a sought unit scores above one that is not, ties half; undefined where either side is empty.
+
+    The Mann-Whitney statistic; its variance is that of clustered data by structural components (Obuchowski 1997,
+    Biometrics 53:567, whose case of one unit a cluster is DeLong, DeLong and Clarke-Pearson 1988). Limits as in
+    ``ratio_of_sums``, with the degrees of freedom of the side with fewer clusters. ``count`` are the sought units.
+
+    Args:
+        scores_N: higher means more likely sought.
+        sought_N: which units are sought.
+        cluster_N: the cluster of each unit; one cluster may hold units of both sides.
+        confidence: level of the two-sided interval.
+    """
+    sought, others = scores_N[sought_N], scores_N[~sought_N]
+    names, index_N = np.unique(cluster_N, return_inverse=True)
+    count, against = sought.size, others.size
+    sought_C = np.bincount(index_N[sought_N], minlength=names.size).astype(np.float64)
+    others_C = np.bincount(index_N[~sought_N], minlength=names.size).astype(np.float64)
+    with_sought, with_others = int((sought_C > 0).sum()), int((others_C > 0).sum())
+    if count == 0 or against == 0:
+        return Statistic(value=None, low=None, high=None, count=count, clusters=with_sought)
+    ranks_N = rankdata(scores_N)
+    # How much of the other side lies below each unit, ties half: rank among all less rank among one's own.
+    below_sought = (ranks_N[sought_N] - rankdata(sought)) / against
+    below_others = (ranks_N[~sought_N] - rankdata(others)) / count
+    area = float(below_sought.mean())
+    fewer = min(with_sought, with_others)
+    if fewer < 2:
+        return Statistic(value=area, low=None, high=None, count=count, clusters=with_sought)
+    rest_sought_C = np.bincount(index_N[sought_N], weights=below_sought, minlength=names.size) - area * sought_C
+    rest_others_C = np.bincount(index_N[~sought_N], weights=1 - below_others, minlength=names.size) - area * others_C
+    variance = (
+        with_sought / (with_sought - 1) * float(np.sum(rest_sought_C**2)) / count**2
+        + with_others / (with_others - 1) * float(np.sum(rest_others_C**2)) / against**2
+        + 2 * names.size / (names.size - 1) * float(np.sum(rest_sought_C * rest_others_C)) / (count * against)
+    )
+    low, high = _limits(area, max(0.0, variance), df=fewer - 1, trials=fewer, is_share=True, confidence=confidence)
+    return Statistic(value=area, low=low, high=high, count=count, clusters=with_sought)
+
+
+def _limits(
+    value: float, variance: float, *, df: float, trials: float, is_share: bool, confidence: float
+) -> tuple[float, float]:
+    quantile = t_quantile(df, confidence=confidence)
+    half = quantile * float(np.sqrt(variance))
+    low, high = value - half, value + half
+    if not is_share or (variance > ZERO_VARIANCE and low >= 0.0 and high <= 1.0):
+        return low, high
+    inside = min(1.0, max(0.0, value))
+    effective = inside * (1 - inside) / variance if variance > ZERO_VARIANCE else trials
+    # A share of 0 or 1 that still varies (a rounding matter) has no effective number either.
+    return wilson_limits(inside, trials=effective if effective > 0 else trials, quantile=quantile)

@@ -1,0 +1,74 @@
+"""Student and teacher on the same completion tokens: the one scoring path of the loss and of the diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from sdbench.trainers.conditions import DistillationSettings
+from sdbench.trainers.objectives.chunked import ChunkedResult, Head, chunked_distillation
+from sdbench.trainers.scoring import CompletionBatch, TokenIds, collate, completion_hidden, output_head
+from sdbench.trainers.teacher import Teacher
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherScores:
+    """Per-token values over the batch's completion tokens laid end to end, and the tokens that the teacher read."""
+
+    values: ChunkedResult
+    teacher_tokens: int
+
+
+def score_against_teacher(
+    *,
+    model: Any,
+    teacher: Teacher,
+    student: CompletionBatch,
+    teacher_prompts: Sequence[TokenIds],
+    completions: Sequence[TokenIds],
+    temperature: float,
+    settings: DistillationSettings,
+    chunk_tokens: int,
+    behaviour_logprobs_N: Tensor | None = None,
+) -> TeacherScores:
+    """What student and teacher give the completions' tokens; only the loss carries a gradient, and only the student's.
+
+    Args:
+        model: the student's module, which the teacher borrows.
+        teacher: lends its weights.
+        student: the completions behind the student's prompts.
+        teacher_prompts: what the teacher sees before each completion.
+        completions: the same completions once more, in the order of the rows.
+        temperature: of both distributions.
+        settings: the divergence and its form.
+        chunk_tokens: completion tokens whose logits are held at once.
+        behaviour_logprobs_N: see ``chunked_distillation``.
+    """
+    seen = collate(teacher_prompts, completions, device=student.ids_BS.device)
+    with teacher.lend():
+        teacher_hidden_ND = completion_hidden(model, seen)[seen.mask_BT]
+        teacher_head = head_of(model, detach=True)
+    student_hidden_ND = completion_hidden(model, student)[student.mask_BT]
+    values = chunked_distillation(
+        student_hidden_ND=student_hidden_ND,
+        student_head=head_of(model),
+        teacher_hidden_ND=teacher_hidden_ND,
+        teacher_head=teacher_head,
+        sampled_ids_N=student.targets_BT[student.mask_BT],
+        temperature=temperature,
+        settings=settings,
+        chunk_tokens=chunk_tokens,
+        behaviour_logprobs_N=behaviour_logprobs_N,
+    )
+    return TeacherScores(values=values, teacher_tokens=seen.token_count)
+
+
+def head_of(model: Any, *, detach: bool = False) -> Head:
+    """The output layer as it is now; detached it keeps the tensors that a teacher lent after they are taken back."""
+    layer = output_head(model)
+    if not detach:
+        return Head(weight_VD=layer.weight, bias_V=layer.bias)
+    return Head(weight_VD=layer.weight.detach(), bias_V=None if layer.bias is None else layer.bias.detach())

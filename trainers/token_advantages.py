@@ -1,0 +1,297 @@
+"""Token advantages of a checkpoint: how a teacher's context moves each token of the student's own rollouts.
+
+Rollouts are drawn once; then, for every condition, contexts are built, both models are scored by the very code that the
+loss is made of, and the teacher generates under each context to show whether it can read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sdbench.tasks.grading.verdict import GradeItem, Grader, outcome_of
+from sdbench.tasks.nano.problems import parse_problem
+from sdbench.tasks.nano.token_classes import mark_tokens
+from sdbench.tasks.outcome import FinishReason, Outcome
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.engine import Completion, GroupRequest, Progress
+from sdbench.tasks.sampling.seeds import sample_seed
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.tasks.token_records import RecordHeader, ScoredTokens, TeacherGeneration, TokenMark, TokenRecord
+from sdbench.trainers.conditions import ConditionSpec, DistillationSettings
+from sdbench.trainers.critic.critic import Critic
+from sdbench.trainers.engines.hf import HfEngine, max_positions
+from sdbench.trainers.feedback.registry import make_feedback, settings_of
+from sdbench.trainers.feedback.types import PrivilegedContext, Unbuilt
+from sdbench.trainers.feedback.writers import context_writer
+from sdbench.trainers.local.contexts import Lesson, TeacherLessons
+from sdbench.trainers.local.policy import compute_context
+from sdbench.trainers.local.rollouts import Draw, Group, draw_completions, grade_groups
+from sdbench.trainers.local.settings import LocalTrainerSettings
+from sdbench.trainers.prompting import PromptFormat
+from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.scoring import causal_lm, collate, microbatches, output_head
+from sdbench.trainers.teacher import Teacher
+from sdbench.trainers.teacher_scoring import score_against_teacher
+
+# Diagnostics are of the model itself, whatever temperature a run samples and trains at.
+DIAGNOSTIC_TEMPERATURE = 1.0
+LIVE = "live"
+_ROLLOUTS, _ALONE, _WITH_CONTEXT = "diagnose", "diagnose/alone", "diagnose/with_context"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """The student as it stands, and the teacher whose contexts are tried on it.
+
+    Attributes:
+        student_digest, teacher_digest: hashes of the weights; the teacher's is ``live`` where it has the student's own.
+    """
+
+    model: Any
+    tokenizer: Any
+    teacher: Teacher
+    prompt_format: PromptFormat
+    student_digest: str
+    teacher_digest: str = LIVE
+
+
+class Diagnoser:
+    """Draws a checkpoint's rollouts once and measures one condition after another on them."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        problems: Sequence[Problem],
+        samples: int,
+        seed: int,
+        settings: LocalTrainerSettings,
+        grader: Grader,
+        critic: Critic | None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._checkpoint, self._settings, self._grader, self._critic = checkpoint, settings, grader, critic
+        self._problems, self._samples, self._seed, self._progress = problems, samples, seed, progress
+        self._engine = HfEngine(causal_lm(checkpoint.model), checkpoint.tokenizer)
+        self._groups = self._draw()
+        self._alone = self._teacher_alone()
+
+    def diagnose(self, condition: ConditionSpec) -> tuple[RecordHeader, list[TokenRecord]]:
+        """The records of one condition, in the order of problems and samples; the same arguments give the same numbers.
+
+        Rollouts whose context cannot be built or does not fit are in them, with the reason.
+
+        Raises:
+            UserError: the feedback gives no context by design, or has not what it needs.
+        """
+        feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
+        lessons = self._lessons(condition)
+        divergence = _measured(condition)
+        scored = self._score(lessons, divergence)
+        generated = self._generate(lessons, condition.name)
+        records = [
+            TokenRecord(
+                problem_id=lesson.rollout.problem_id,
+                sample_index=lesson.rollout.sample_index,
+                outcome=lesson.rollout.outcome,
+                context=lesson.context.text if isinstance(lesson.context, PrivilegedContext) else None,
+                unbuilt=lesson.context.reason if isinstance(lesson.context, Unbuilt) else None,
+                tokens=scored.get(index),
+                generation=TeacherGeneration(
+                    alone=alone,
+                    with_context=generated[index][1] if index in generated else None,
+                    text=generated[index][0].text if index in generated else None,
+                ),
+            )
+            for index, (lesson, alone) in enumerate(zip(lessons, self._alone, strict=True))
+        ]
+        header = RecordHeader(
+            condition=condition.name,
+            feedback=condition.feedback.name,
+            settings=settings_of(feedback),
+            student=self._checkpoint.student_digest,
+            teacher=self._checkpoint.teacher_digest,
+            temperature=DIAGNOSTIC_TEMPERATURE,
+            sampling_temperature=self._settings.temperature,
+            divergence=divergence.divergence,
+            prompt_digest=self._checkpoint.prompt_format.digest,
+            problems=len(self._problems),
+            samples=self._samples,
+            seed=self._seed,
+        )
+        return header, records
+
+    def _lessons(self, condition: ConditionSpec) -> list[Lesson]:
+        limits = (self._settings.max_teacher_tokens, max_positions(causal_lm(self._checkpoint.model)))
+        teacher_lessons = TeacherLessons(
+            condition=condition,
+            feedback=make_feedback(condition.feedback.name, condition.feedback.settings),
+            prompt_format=self._checkpoint.prompt_format,
+            writer=context_writer(self._checkpoint.prompt_format.name),
+            critic=self._critic,
+            seed=self._seed,
+            max_teacher_tokens=min((limit for limit in limits if limit is not None), default=None),
+        )
+        return teacher_lessons.lessons(self._groups, step=0)
+
+    def _score(self, lessons: Sequence[Lesson], divergence: DistillationSettings) -> dict[int, ScoredTokens]:
+        """The numbers of each rollout that has a context, by its index."""
+        model = self._checkpoint.model
+        chunk_tokens = max(1, self._settings.logits_per_chunk // output_head(model).out_features)
+        built = [(index, lesson.row) for index, lesson in enumerate(lessons) if lesson.row is not None]
+        sizes = [max(len(row.student_prompt), len(row.teacher_prompt or ())) + len(row.completion) for _, row in built]
+        scored: dict[int, ScoredTokens] = {}
+        for chosen in microbatches(sizes, token_budget=self._settings.tokens_per_microbatch):
+            rows = [built[at][1] for at in chosen]
+            completions = [row.completion for row in rows]
+            student = collate(
+                [row.student_prompt for row in rows], completions, device=output_head(model).weight.device
+            )
+            with torch.no_grad(), compute_context(self._settings):
+                values = score_against_teacher(
+                    model=model,
+                    teacher=self._checkpoint.teacher,
+                    student=student,
+                    teacher_prompts=[row.teacher_prompt or () for row in rows],
+                    completions=completions,
+                    temperature=DIAGNOSTIC_TEMPERATURE,
+                    settings=divergence,
+                    chunk_tokens=chunk_tokens,
+                ).values
+            lengths = [len(completion) for completion in completions]
+            columns = [
+                _cut(tensor, lengths)
+                for tensor in (
+                    values.student_logprobs_N,
+                    values.teacher_logprobs_N,
+                    values.divergence_N,
+                    values.student_entropy_N,
+                )
+            ]
+            for at, students, teachers, divergences, entropies in zip(chosen, *columns, strict=True):
+                index = built[at][0]
+                texts = token_texts(self._checkpoint.tokenizer, lessons[index].rollout.token_ids)
+                scored[index] = ScoredTokens(
+                    token_ids=lessons[index].rollout.token_ids,
+                    token_texts=texts,
+                    student_logprobs=students,
+                    teacher_logprobs=teachers,
+                    divergences=divergences,
+                    student_entropies=entropies,
+                    marks=_marks(lessons[index].problem, lessons[index].rollout, texts, self._special_texts()),
+                )
+        return scored
+
+    def _draw(self) -> list[Group]:
+        draws = [Draw(problem=problem, visit=0) for problem in self._problems]
+        with compute_context(self._settings):
+            completions = draw_completions(
+                draws,
+                engine=self._engine,
+                prompt_format=self._checkpoint.prompt_format,
+                sampling=self._sampling(),
+                group_size=self._samples,
+                seed=self._seed,
+                seed_task=_ROLLOUTS,
+                progress=self._progress,
+            )
+        return grade_groups(draws, completions, grader=self._grader, group_size=self._samples)
+
+    def _teacher_alone(self) -> list[Outcome]:
+        """What the teacher's weights make of each problem without context; a live teacher has just shown it."""
+        rollouts = [(group.problem, rollout) for group in self._groups for rollout in group.rollouts]
+        if self._checkpoint.teacher_digest == LIVE:
+            return [rollout.outcome for _, rollout in rollouts]
+        asked = [
+            (problem, rollout.sample_index, self._checkpoint.prompt_format.student_prompt(problem))
+            for problem, rollout in rollouts
+        ]
+        return [outcome for _, outcome in self._answers(asked, seed_task=_ALONE)]
+
+    def _generate(self, lessons: Sequence[Lesson], name: str) -> dict[int, tuple[Completion, Outcome]]:
+        """What the teacher answers under each context that was built, by the rollout's index."""
+        built = [
+            (index, lesson.problem, lesson.rollout.sample_index, lesson.row.teacher_prompt)
+            for index, lesson in enumerate(lessons)
+            if lesson.row is not None and lesson.row.teacher_prompt is not None
+        ]
+        answers = self._answers([entry[1:] for entry in built], seed_task=f"{_WITH_CONTEXT}/{name}")
+        return {entry[0]: answer for entry, answer in zip(built, answers, strict=True)}
+
+    def _answers(
+        self, asked: Sequence[tuple[Problem, int, tuple[int, ...]]], *, seed_task: str
+    ) -> list[tuple[Completion, Outcome]]:
+        requests = [
+            GroupRequest(
+                prompt_ids=prompt,
+                seeds=(
+                    sample_seed(run_seed=self._seed, task=seed_task, problem_id=problem.id, sample_index=sample_index),
+                ),
+            )
+            for problem, sample_index, prompt in asked
+        ]
+        with self._lent(), compute_context(self._settings):
+            completions = [group[0] for group in self._engine.generate(requests, self._sampling(), self._progress)]
+        verdicts = iter(
+            self._grader.grade(
+                [
+                    GradeItem(gold=problem.answer, prediction=completion.text)
+                    for (problem, _, _), completion in zip(asked, completions, strict=True)
+                    if completion.finish_reason is not FinishReason.UNFIT
+                ]
+            )
+        )
+        return [
+            (
+                completion,
+                Outcome.UNFIT
+                if completion.finish_reason is FinishReason.UNFIT
+                else outcome_of(next(verdicts), completion.finish_reason),
+            )
+            for completion in completions
+        ]
+
+    def _lent(self) -> AbstractContextManager[None]:
+        return self._checkpoint.teacher.lend() if self._checkpoint.teacher_digest != LIVE else nullcontext()
+
+    def _sampling(self) -> SamplingSettings:
+        return SamplingSettings(temperature=self._settings.temperature, max_tokens=self._settings.max_completion_tokens)
+
+    def _special_texts(self) -> frozenset[str]:
+        return frozenset(self._checkpoint.tokenizer.all_special_tokens)
+
+
+def token_texts(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:
+    """Each token decoded by itself, special tokens by name."""
+    return tuple(tokenizer.batch_decode([[token] for token in token_ids], clean_up_tokenization_spaces=False))
+
+
+def _marks(
+    problem: Problem, rollout: Rollout, texts: Sequence[str], special: frozenset[str]
+) -> tuple[TokenMark, ...] | None:
+    """Step truth, where the problem has it and the tokens' texts are exactly the rollout's."""
+    try:
+        nano = parse_problem(problem.text)
+    except ValueError:
+        return None
+    written = ["" if text in special else text for text in texts]
+    return mark_tokens(nano, written) if "".join(written) == rollout.text else None
+
+
+def _measured(condition: ConditionSpec) -> DistillationSettings:
+    """The condition's divergence over the whole vocabulary, without what only training needs."""
+    objective = condition.objective
+    if not isinstance(objective, DistillationSettings):
+        return DistillationSettings()
+    return DistillationSettings(divergence=objective.divergence, jsd_teacher_weight=objective.jsd_teacher_weight)
+
+
+def _cut(values_N: torch.Tensor, lengths: Sequence[int]) -> list[tuple[float, ...]]:
+    """One tuple a rollout, to six decimals: more would be noise of the arithmetic."""
+    parts = torch.split(values_N.double().cpu(), list(lengths))
+    return [tuple(round(value, 6) for value in part.tolist()) for part in parts]
