@@ -1,4 +1,4 @@
-"""Plug-ins: modules outside the package that register feedback types (``--plugin``). Loads no torch."""
+"""Plug-ins: modules outside the package that register feedback types or critics (``--plugin``). Loads no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sdbench.tasks.errors import UserError
+from sdbench.trainers.critic.catalogue import critic_names, critic_registrations_undone
 from sdbench.trainers.feedback.registry import PLUGIN_MODULE_PREFIX, feedback_names, registrations_undone
 
 
@@ -23,13 +24,15 @@ class Plugin:
         reference: what ``--plugin`` was given.
         file: the source file; None where the module has none.
         digest: SHA-256 of that file, in hexadecimal, for the manifest; None where there is none.
-        feedback: the names that it registered.
+        feedback: the feedback types that it registered.
+        critics: the critics that it registered.
     """
 
     reference: str
     file: Path | None
     digest: str | None
     feedback: tuple[str, ...]
+    critics: tuple[str, ...] = ()
 
 
 class _LoaderWithoutCache(SourceFileLoader):
@@ -54,10 +57,10 @@ def load_plugin(reference: str) -> Plugin:
     module_name = _file_module_name(path) if path is not None else reference
     if module_name in _loaded:
         return _loaded[module_name]
-    before = set(feedback_names())
+    before, critics_before = set(feedback_names()), set(critic_names())
     known_modules = set(sys.modules)
     try:
-        with registrations_undone(on_error_only=True):
+        with registrations_undone(on_error_only=True), critic_registrations_undone(on_error_only=True):
             module = _import_file(path, module_name) if path is not None else importlib.import_module(reference)
     except UserError as error:
         _forget_modules(module_name, known_modules)
@@ -76,6 +79,7 @@ def load_plugin(reference: str) -> Plugin:
         file=file,
         digest=hashlib.sha256(file.read_bytes()).hexdigest() if file is not None else None,
         feedback=tuple(name for name in feedback_names() if name not in before),
+        critics=tuple(name for name in critic_names() if name not in critics_before),
     )
     _loaded[module_name] = plugin
     return plugin

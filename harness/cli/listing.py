@@ -86,12 +86,10 @@ def _objective_rows() -> list[dict[str, Any]]:
 
 
 def _critic_rows() -> list[dict[str, Any]]:
-    from sdbench.trainers.critic.catalogue import critic_names, make_critic
-    from sdbench.trainers.feedback.writers import NanoWriter
+    from sdbench.trainers.critic.catalogue import critic_factory, critic_names
 
     return [
-        {"name": name, "summary": (type(make_critic(name, writer=NanoWriter())).__doc__ or "").partition("\n")[0]}
-        for name in critic_names()
+        {"name": name, "summary": (critic_factory(name).__doc__ or "").partition("\n")[0]} for name in critic_names()
     ]
 
 

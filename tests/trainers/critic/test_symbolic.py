@@ -14,11 +14,16 @@ from sdbench.tasks.nano.step_truth import judge_trace
 from sdbench.tasks.nano.traces import execute
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
-from sdbench.trainers.critic.catalogue import critic_names, make_critic
+from sdbench.trainers.critic.catalogue import (
+    critic_names,
+    critic_registrations_undone,
+    make_critic,
+    register_critic,
+)
 from sdbench.trainers.critic.symbolic import ScribeRule, SymbolicCritic, rewrite_attempt
 from sdbench.trainers.feedback.nano_contexts import ContextKind, Quote, critique_context, write_context
 from sdbench.trainers.feedback.reasons import NO_PROCEDURE
-from sdbench.trainers.feedback.types import PrivilegedContext, Unbuilt
+from sdbench.trainers.feedback.types import ContextWriter, PrivilegedContext, Unbuilt
 from sdbench.trainers.feedback.writers import NanoWriter, TextWriter
 from sdbench.trainers.rollout import Rollout
 
@@ -205,3 +210,17 @@ def test_critics_by_name() -> None:
     assert make_critic("symbolic", writer=NanoWriter()).name == "symbolic"
     with pytest.raises(UserError, match=r"no critic 'simbolic'; did you mean 'symbolic'\?"):
         make_critic("simbolic", writer=NanoWriter())
+
+
+def test_a_critic_of_ones_own_is_registered_once_and_made_by_name() -> None:
+    class Silent:
+        def __init__(self, *, writer: ContextWriter) -> None:
+            self.writer = writer
+
+    with critic_registrations_undone(on_error_only=False):
+        assert register_critic("silent")(Silent) is Silent
+        made = make_critic("silent", writer=NanoWriter())
+        assert isinstance(made, Silent)
+        with pytest.raises(UserError, match="'silent' is registered already"):
+            register_critic("silent")(Silent)
+    assert critic_names() == ("symbolic",)

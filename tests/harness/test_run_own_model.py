@@ -1,0 +1,125 @@
+"""One's own model and rows: a random Qwen3, the real tokenizer, LoRA, its chat template, a plug-in's critic."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+CRITIC = '''
+from sdbench.trainers.critic.catalogue import register_critic
+from sdbench.trainers.feedback.types import PrivilegedContext
+
+
+@register_critic("scripted")
+class ScriptedCritic:
+    """Writes the reference answer down, numbered."""
+
+    name = "scripted"
+
+    def __init__(self, *, writer):
+        self.writer = writer
+
+    def check_problems(self, problems):
+        pass
+
+    def critiques(self, pairs, *, quote):
+        return [
+            PrivilegedContext(self.writer.critique(problem, f"1. The answer is {problem.answer}."))
+            for problem, _ in pairs
+        ]
+'''
+
+
+def tokenizer_folder() -> Path:
+    given = os.environ.get("SDBENCH_DATA_DIR")
+    data = Path(given) if given else Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    folder = data / "qwen3_tokenizer"
+    if not folder.is_dir():
+        pytest.skip("the Qwen3 tokenizer is absent: set SDBENCH_DATA_DIR to a folder that holds qwen3_tokenizer")
+    return folder
+
+
+@pytest.fixture
+def own_model(tmp_path: Path) -> Path:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder())
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(tmp_path / "own")
+    tokenizer.save_pretrained(tmp_path / "own")
+    return tmp_path / "own"
+
+
+def test_two_steps_of_each_of_the_three_conditions(own_model: Path, tmp_path: Path) -> None:
+    rows = [
+        {"problem": f"What is {n} + {n + 1}?", "answer": str(2 * n + 1), "solution": f"{n} + {n + 1} = {2 * n + 1}."}
+        for n in range(1, 13)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "critic.py").write_text(CRITIC)
+    conditions = ["binary_reward", "reference_solution", "step_aligned_critique"]
+    settings = [
+        'training.weights="lora"',
+        'critic.name="scripted"',
+        "defaults.budget.steps=2",
+        "defaults.budget.rollouts_per_step=4",
+        "conditions.binary_reward.budget.group_size=4",
+        "problems.heldout_share=0.25",
+        "training.max_completion_tokens=12",
+        "evaluation.k=2",
+        "evaluation.sampling.max_tokens=12",
+    ]
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "sdbench"),
+            "run",
+            "--condition",
+            *conditions,
+            "--base",
+            str(own_model),
+            "--train-data",
+            "rows.jsonl",
+            "--plugin",
+            "./critic.py",
+            *(part for setting in settings for part in ("--set", setting)),
+            "--out",
+            "run",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["prompt_format"] == "chat"
+    board = json.loads((tmp_path / "run/leaderboard.json").read_text())
+    assert {row["condition"] for row in board["rows"]} == {"base", *conditions}
+    assert all(row["benchmarks"].keys() == {"sdbench_heldout"} for row in board["rows"])
+    for condition in conditions:
+        (metrics,) = (tmp_path / "run").glob(f"conditions/{condition}/*/metrics.jsonl")
+        assert len(metrics.read_text().splitlines()) == 2
+        (checkpoint,) = (tmp_path / "run").glob(f"conditions/{condition}/*/checkpoints/*/config.json")
+        AutoModelForCausalLM.from_pretrained(checkpoint.parent)
+        (rollouts,) = (tmp_path / "run").glob(f"conditions/{condition}/*/rollouts/*.jsonl")
+        first = json.loads(rollouts.read_text().splitlines()[0])
+        assert (first["context"] is None) == (condition == "binary_reward")
