@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from filelock import FileLock, Timeout
 
@@ -31,7 +31,7 @@ RUNS_FOLDER = "runs"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 
-RunKind = Literal["run", "evaluation"]
+RunKind = Literal["run", "evaluation", "tuning", "diagnosis"]
 
 
 class OutState(Enum):
@@ -100,9 +100,24 @@ class ConditionFolder(ModelFolder):
         return self.root / "metrics.jsonl"
 
     @property
+    def validation(self) -> Path:
+        """The learning curve: one line each time that the weights were scored on validation problems."""
+        return self.root / "validation.jsonl"
+
+    @property
     def state(self) -> Path:
         """What a killed training goes on from."""
         return self.root / "state.safetensors"
+
+
+@dataclass(frozen=True)
+class CellFolder(ConditionFolder):
+    """Where one training of a sweep of learning rates stands."""
+
+    @property
+    def cell(self) -> Path:
+        """What became of it: the cell's marker."""
+        return self.root / "cell.json"
 
 
 def inspect_out(out: Path) -> OutState:
@@ -199,8 +214,16 @@ class RunDirectory:
 
     @property
     def kind(self) -> RunKind:
-        """Made by ``sdbench run`` or by ``sdbench eval``."""
-        return "evaluation" if self.manifest().get("kind") == "evaluation" else "run"
+        """Made by ``sdbench run``, ``sdbench eval``, ``sdbench tune`` or ``sdbench diagnose``.
+
+        Raises:
+            UserError: the manifest names none of them.
+        """
+        kind = self.manifest().get("kind")
+        for known in get_args(RunKind):
+            if kind == known:
+                return cast(RunKind, known)
+        raise UserError(f"{self.root / _MANIFEST} has kind {kind!r}, which no command of this sdbench writes")
 
     def write_code_diff(self, diff: str) -> None:
         """What was changed in the checkout since the commit that the manifest names."""
@@ -237,6 +260,47 @@ class RunDirectory:
     def condition(self, name: str, training_seed: int) -> ConditionFolder:
         """The folder of one condition and training seed."""
         return ConditionFolder(self.root / "conditions" / name / f"seed-{training_seed}")
+
+    def cell(self, name: str, learning_rate: float, training_seed: int) -> CellFolder:
+        """The folder of one condition, learning rate and training seed of a sweep."""
+        return CellFolder(self.root / "cells" / name / f"rate-{learning_rate:g}" / f"seed-{training_seed}")
+
+    def cells(self, name: str) -> list[Path]:
+        """The finished cells of one condition."""
+        return sorted((self.root / "cells" / name).glob("rate-*/seed-*/cell.json"))
+
+    @property
+    def base_validation(self) -> Path:
+        """The base model's score on the validation problems."""
+        return self.base.root / "validation.json"
+
+    @property
+    def tuning_json(self) -> Path:
+        """A whole sweep of learning rates as data."""
+        return self.root / "tuning.json"
+
+    @property
+    def tuning_markdown(self) -> Path:
+        """The same as a page."""
+        return self.root / "tuning.md"
+
+    def advantages(self, condition: str) -> Path:
+        """The token advantages of one condition, as JSON lines; there only once they are complete."""
+        return self.root / "advantages" / f"{condition}.jsonl"
+
+    def advantage_files(self) -> list[Path]:
+        """The token advantages of every condition that was diagnosed."""
+        return sorted((self.root / "advantages").glob("*.jsonl"))
+
+    @property
+    def advantages_json(self) -> Path:
+        """What ``sdbench diagnose`` found, as data."""
+        return self.root / "advantages.json"
+
+    @property
+    def advantages_markdown(self) -> Path:
+        """The same as a page."""
+        return self.root / "advantages.md"
 
     def evaluated_model(self, name: str) -> ModelFolder:
         """The folder of one model that ``sdbench eval`` scores."""

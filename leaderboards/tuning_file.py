@@ -19,6 +19,7 @@ from sdbench.leaderboards.tuning import (
     rate_scores,
     rule_in_words,
 )
+from sdbench.leaderboards.validation import ValidationScore
 from sdbench.tasks.errors import UserError
 
 FORMAT_VERSION: Final = 1
@@ -80,6 +81,7 @@ class TuningFile(_Strict):
     Attributes:
         recipe: the recipe's name.
         base_digest: hash of the model that was trained.
+        base: that model's own score, without training.
         rule: how the rates were chosen, in words.
         conditions: each condition's settings but for its learning rate, as they were tuned.
         choices: what follows from the cells by the rule; checked on reading.
@@ -91,6 +93,7 @@ class TuningFile(_Strict):
     rule: str
     grid: GridRecord
     validation: ValidationRecord
+    base: ValidationScore
     conditions: dict[str, dict[str, Any]]
     choices: dict[str, Choice]
     cost: Cost
@@ -111,6 +114,7 @@ def build_tuning(
     base_digest: str,
     grid: GridRecord,
     validation: ValidationRecord,
+    base: ValidationScore,
     conditions: Mapping[str, dict[str, Any]],
     cells: Sequence[TuningCell],
 ) -> TuningFile:
@@ -128,6 +132,7 @@ def build_tuning(
         rule=rule_in_words(grid.grid(), seeds=grid.seeds),
         grid=grid,
         validation=validation,
+        base=base,
         conditions=dict(conditions),
         choices=choices,
         cost=cost_of(ordered),
@@ -185,16 +190,30 @@ def read_tuning(path: Path) -> TuningFile:
     return tuning
 
 
-def _choice(condition: str, cells: Iterable[TuningCell], grid: GridRecord) -> Choice:
-    scores = rate_scores(cell for cell in cells if cell.condition == condition)
-    missing = set(grid.start) - {score.learning_rate for score in scores}
+def next_cells(cells: Sequence[TuningCell], grid: GridRecord) -> list[tuple[float, int]]:
+    """The rates and seeds of one condition that are to be trained next; none where its sweep is complete.
+
+    What they are follows from the cells alone, so a sweep that was killed goes on as it would have.
+    """
+    done = {(cell.learning_rate, cell.seed) for cell in cells}
+    rates = sorted({*grid.start, *(cell.learning_rate for cell in cells)})
+    missing = [(rate, seed) for rate in rates for seed in grid.seeds if (rate, seed) not in done]
     if missing:
-        raise ValueError(f"condition {condition!r} was not trained at the rate {min(missing):g}")
-    if any({cell.seed for cell in score.cells} != set(grid.seeds) for score in scores):
-        raise ValueError(f"condition {condition!r} was not trained with the seeds {', '.join(map(str, grid.seeds))}")
-    following = next_rate(scores, grid.grid())
-    if following is not None:
-        raise ValueError(f"the sweep of condition {condition!r} is not complete: the rate {following:g} comes next")
+        return missing
+    following = next_rate(rate_scores(cells), grid.grid())
+    return [] if following is None else [(following, seed) for seed in grid.seeds]
+
+
+def _choice(condition: str, cells: Iterable[TuningCell], grid: GridRecord) -> Choice:
+    own = [cell for cell in cells if cell.condition == condition]
+    following = next_cells(own, grid)
+    if following:
+        rate, seed = following[0]
+        raise ValueError(f"the sweep of condition {condition!r} is not complete: rate {rate:g}, seed {seed} is missing")
+    strange = {cell.seed for cell in own} - set(grid.seeds)
+    if strange:
+        raise ValueError(f"condition {condition!r} has a cell of seed {min(strange)}, which is none of the sweep's")
+    scores = rate_scores(own)
     best = best_rate(scores)
     macro = next((score.macro for score in scores if score.learning_rate == best), None)
     return Choice(learning_rate=best, macro=macro, at_edge=lies_at_edge(scores))

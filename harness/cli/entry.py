@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import sdbench
-from sdbench.harness.cli import evaluate, grade, leaderboard, listing, run, show, tasks_path
+from sdbench.harness.cli import evaluate, grade, leaderboard, listing, run, show, tasks_path, tune
 from sdbench.harness.failures import LoggedFailureError
 from sdbench.tasks.errors import UserError
 
@@ -37,6 +37,7 @@ app.command("grade")(grade.grade)
 app.command("list")(listing.list_entries)
 app.command("show")(show.show)
 app.command("tasks-path")(tasks_path.tasks_path)
+app.command("tune")(tune.tune)
 
 
 def _print_version(wanted: bool) -> None:

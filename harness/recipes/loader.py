@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from sdbench.harness.recipes.overrides import apply_overrides
+from sdbench.harness.recipes.rates import check_reported_seeds, check_tuned_rates
 from sdbench.harness.recipes.schema import (
     BaseSection,
     CriticSection,
@@ -22,6 +23,7 @@ from sdbench.harness.recipes.schema import (
     Recipe,
     RecipeSection,
     TrainingSection,
+    TuningSection,
 )
 from sdbench.harness.recipes.validation import validate
 from sdbench.tasks.errors import UserError, suggestion
@@ -55,6 +57,7 @@ class _Document(StrictModel):
     base: BaseSection = BaseSection()
     problems: ProblemsSection = ProblemsSection(count=282)
     training: TrainingSection = TrainingSection()
+    tuning: TuningSection = TuningSection()
     defaults: DefaultsSection = DefaultsSection()
     critic: CriticSection = CriticSection()
     conditions: dict[str, Any] = Field(default_factory=dict)
@@ -64,11 +67,12 @@ class _Document(StrictModel):
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeSource:
-    """A recipe as written: the text, its data, and what to call it in messages."""
+    """A recipe as written: the text, its data, what to call it in messages, and the folder that it lies in."""
 
     label: str
     text: str
     data: dict[str, Any]
+    folder: Path | None = None
 
 
 def recipe_names() -> list[str]:
@@ -86,6 +90,7 @@ def read_recipe(name_or_file: str) -> RecipeSource:
     if "/" in name_or_file or name_or_file.endswith(".toml"):
         path = Path(name_or_file)
         label = f"recipe {name_or_file}"
+        folder = path.parent
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -93,14 +98,15 @@ def read_recipe(name_or_file: str) -> RecipeSource:
             raise UserError(f"--recipe {name_or_file}: {reason}; give a TOML file or a shipped name") from None
     elif name_or_file in recipe_names():
         label = f"recipe {name_or_file!r}"
-        text = resources.files("sdbench.harness.recipes").joinpath(f"{name_or_file}.toml").read_text(encoding="utf-8")
+        folder = Path(str(resources.files("sdbench.harness.recipes")))
+        text = (folder / f"{name_or_file}.toml").read_text(encoding="utf-8")
     else:
         raise UserError(f"--recipe {name_or_file!r} is unknown; {suggestion(name_or_file, recipe_names())}")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{label} is no TOML: {' '.join(str(error).split())}") from None
-    return RecipeSource(label=label, text=text, data=data)
+    return RecipeSource(label=label, text=text, data=data, folder=folder)
 
 
 def resolve_recipe(
@@ -109,6 +115,7 @@ def resolve_recipe(
     overrides: Iterable[str] = (),
     options: Mapping[tuple[str, str], Any] | None = None,
     extra_conditions: Iterable[str] = (),
+    check_rates: bool = True,
 ) -> Recipe:
     """The recipe with overrides applied, defaults filled in and every condition complete.
 
@@ -118,11 +125,13 @@ def resolve_recipe(
         options: values by section and key that options of their own set, such as ``--seed``.
         extra_conditions: feedback types that become conditions of their own name with the recipe's defaults, unless
             the recipe has a condition of that name.
+        check_rates: whether the recipe, as written, must have the learning rates that its tuning file chose, and
+            report no training seed that chose them.
 
     Raises:
         UserError: one line naming the key path, the value and the fix.
     """
-    label = source.label
+    label, overrides, extra_conditions = source.label, tuple(overrides), tuple(extra_conditions)
     data = apply_overrides(source.data, overrides, options=options)
     if isinstance(data.get("defaults"), dict):
         data["defaults"] = _spell_out(data["defaults"])
@@ -136,16 +145,24 @@ def resolve_recipe(
     if not tables:
         raise UserError(f"{label} has no conditions; add a table such as [conditions.reference_solution]")
     conditions = {name: _condition(name, table, document=document, label=label) for name, table in tables.items()}
-    return Recipe(
+    recipe = Recipe(
         recipe=document.recipe,
         base=document.base,
         problems=document.problems,
         training=_training(document),
+        tuning=document.tuning,
         critic=document.critic,
         conditions=conditions,
         evaluation=document.evaluation,
         leaderboard=document.leaderboard,
     )
+    if check_rates and recipe.tuning.file is not None:
+        if overrides or options or extra_conditions:
+            resolve_recipe(source)  # what a call sets on top is the user's own; the recipe as written is checked
+        else:
+            check_tuned_rates(recipe, folder=source.folder, label=label)
+        check_reported_seeds(recipe, folder=source.folder, label=label)
+    return recipe
 
 
 def _training(document: _Document) -> TrainingSection:

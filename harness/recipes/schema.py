@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sdbench.leaderboards.tuning import half_decade_step, is_half_decade
 from sdbench.tasks.nano.facts import Hiddenness
 from sdbench.tasks.nano.problems import HiddennessRange
 from sdbench.tasks.sampling.settings import SamplingSettings
@@ -80,20 +82,78 @@ class ProblemsSection(StrictModel):
 
 
 class TrainingSection(LocalTrainerSettings):
-    """``[training]``: the trainer's own settings, and the training seeds of every condition."""
+    """``[training]``: the trainer's own settings, the training seeds of every condition, and learning curves.
+
+    ``curve_every_steps``: how often the weights are scored on validation problems meanwhile, 0 for never;
+    ``curve_problems_per_stratum`` problems of each stratum with ``curve_k`` samples each.
+    """
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    curve_every_steps: int = Field(default=0, ge=0)
+    curve_problems_per_stratum: int = Field(default=4, ge=1)
+    curve_k: int = Field(default=4, ge=1)
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError("must be distinct and not negative")
-        return seeds
+        return _distinct_seeds(seeds)
 
     def trainer_settings(self) -> LocalTrainerSettings:
         """The trainer's part alone."""
-        return LocalTrainerSettings.model_validate(self.model_dump(exclude={"seeds"}))
+        return LocalTrainerSettings.model_validate(self.model_dump(include=set(LocalTrainerSettings.model_fields)))
+
+
+class TuningSection(StrictModel):
+    """``[tuning]``: how ``sdbench tune`` chooses learning rates, and the file that shows what it chose.
+
+    Attributes:
+        learning_rates: the grid that every condition begins with: neighbours among 1 and 3 times powers of ten.
+        lowest_learning_rate: no condition's grid is extended below it.
+        highest_learning_rate: nor above this one.
+        seeds: training seeds, counted from the run's seed as those of ``[training]`` are, and none of those.
+        problems_per_stratum: validation problems of each of the twelve strata; of one's own rows, which are one
+            stratum, at most twelve times as many.
+        k: samples per validation problem.
+        validation_share: of one's own training rows, kept from training for validation.
+        file: a ``tuning.json`` beside the recipe that chose this recipe's rates; absent where they were not tuned.
+    """
+
+    learning_rates: tuple[float, ...] = Field(default=(1e-4, 3e-4, 1e-3), min_length=1)
+    lowest_learning_rate: float = Field(default=1e-5, gt=0)
+    highest_learning_rate: float = Field(default=1e-2, gt=0)
+    seeds: tuple[int, ...] = Field(default=(1000, 1001), min_length=2)
+    problems_per_stratum: int = Field(default=10, ge=1)
+    k: int = Field(default=4, ge=1)
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    file: str | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return _distinct_seeds(seeds)
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _half_decades(cls, rates: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(is_half_decade(rate) for rate in rates) or any(
+            half_decade_step(rate, up=True) != following for rate, following in itertools.pairwise(rates)
+        ):
+            raise ValueError("must be ascending neighbours of the grid 1, 3, 10, 30, ... times a power of ten")
+        return rates
+
+    @model_validator(mode="after")
+    def _grid_within_bounds(self) -> TuningSection:
+        if not self.lowest_learning_rate <= self.learning_rates[0]:
+            raise ValueError(f"lowest_learning_rate = {self.lowest_learning_rate:g} lies within the grid")
+        if not self.highest_learning_rate >= self.learning_rates[-1]:
+            raise ValueError(f"highest_learning_rate = {self.highest_learning_rate:g} lies within the grid")
+        return self
+
+
+def _distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ValueError("must be distinct and not negative")
+    return seeds
 
 
 class CriticSection(StrictModel):
@@ -150,6 +210,7 @@ class Recipe(StrictModel):
     base: BaseSection = BaseSection()
     problems: ProblemsSection = ProblemsSection(count=282)
     training: TrainingSection = TrainingSection()
+    tuning: TuningSection = TuningSection()
     critic: CriticSection = CriticSection()
     conditions: dict[str, ConditionSpec] = Field(min_length=1)
     evaluation: EvaluationSection = EvaluationSection()
@@ -166,6 +227,11 @@ class Recipe(StrictModel):
     def training_seeds(self) -> tuple[int, ...]:
         """The recipe's training seeds, counted from the run's seed."""
         return tuple(self.recipe.seed + seed for seed in self.training.seeds)
+
+    @property
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """The training seeds of a sweep of learning rates."""
+        return tuple(self.recipe.seed + seed for seed in self.tuning.seeds)
 
     def as_data(self) -> dict[str, Any]:
         """Plain JSON data: ``recipe.resolved.json``."""

@@ -8,12 +8,13 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sdbench.harness.recipes.loader import read_recipe, recipe_from_data, resolve_recipe
 from sdbench.harness.recipes.overrides import parse_override
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
+from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_stratum
 from sdbench.harness.training_data import read_training_data, split_heldout
 from sdbench.tasks.errors import UserError, suggestion
 from sdbench.tasks.nano.training_problems import training_problems
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sdbench.trainers.prompting import PromptFormat
 
 HELDOUT = "heldout"
+Purpose = Literal["run", "tuning"]
 # Where models and data stand may change between two calls; what they are may not, and their hashes say that.
 _PATHS_OF_CONTENT = ("base.model", "problems.file")
 
@@ -58,6 +60,7 @@ class RunPlan:
         critic: None where no condition needs one.
         prompt_format: how student and teacher are asked.
         suite: cut down to the recipe's tasks and limit.
+        validation: what learning curves or a sweep of learning rates are scored on; None where neither is asked for.
         hashes: of base, training data and prompts, for the manifest; with the recipe they say which run this is.
     """
 
@@ -74,6 +77,7 @@ class RunPlan:
     suite: Suite
     k: int
     sampling: SamplingSettings
+    validation: ValidationSet | None
     hashes: dict[str, str]
     plugins: tuple[Plugin, ...]
 
@@ -88,6 +92,7 @@ def prepare_run(
     out: Path | None = None,
     overrides: Sequence[str] = (),
     plugins: Sequence[Plugin] = (),
+    purpose: Purpose = "run",
 ) -> RunPlan:
     """Check the whole of a run and load its base; nothing is written.
 
@@ -100,6 +105,7 @@ def prepare_run(
         out: the run's folder; None makes a new one.
         overrides: ``a.b=v``.
         plugins: loaded already; they stand in the manifest.
+        purpose: what the folder is for. ``tuning`` tries learning rates: those of the recipe do not count.
 
     Raises:
         UserError: one line that names the value and the fix.
@@ -113,7 +119,10 @@ def prepare_run(
             base=base, train_data=train_data, seed=seed, overridden={parse_override(text)[0] for text in overrides}
         ),
         extra_conditions=_bare_feedback(names or (), source.data),
+        check_rates=purpose == "run",
     )
+    if purpose == "tuning":
+        wanted = _without_rates(wanted)
     if names is not None and not names:
         raise UserError(f"no condition was named; give --all or --condition NAME: {', '.join(wanted.conditions)}")
     chosen = tuple(spec for name, spec in wanted.conditions.items() if names is None or name in names)
@@ -123,26 +132,31 @@ def prepare_run(
         make_feedback(spec.feedback.name, spec.feedback.settings)
     candidates, heldout = _problems(wanted)
     suite, k, sampling = _evaluation(wanted, heldout)
+    candidates, validation = _validation(wanted, candidates, sampling=sampling, purpose=purpose)
     base_path = base_folder(wanted.base.model)
     held = RunDirectory.existing(out) if out is not None and state is OutState.RUN else None
-    whole = wanted if held is None else _merge_with_folder(held, wanted)
+    whole = wanted if held is None else _merge_with_folder(held, wanted, purpose)
     loaded = _load_base(base_path, wanted)
-    prompt_format = _prompt_format(loaded, [*candidates, *heldout], wanted)
+    scored = [] if validation is None else validation.problems
+    prompt_format = _prompt_format(loaded, [*candidates, *heldout, *scored], wanted)
     hashes = {
         "base": model_digest(base_path),
         "training_data": _problems_hash([*candidates, *heldout]),
         "evaluation_data": suite.data_lock,
         "prompt": prompt_format.digest,
     }
+    if validation is not None:
+        hashes["validation_data"] = validation.data_lock
     if held is not None:
         _check_hashes(held, hashes)
     critic = _critic(wanted, chosen, prompt_format)
     _check_conditions(chosen, candidates, critic)
+    folder_name = wanted.recipe.name if purpose == "run" else f"{wanted.recipe.name}-tuning"
     return RunPlan(
         recipe=whole,
         recipe_text=source.text,
         conditions=chosen,
-        directory=RunDirectory(out if out is not None else new_run_path(wanted.recipe.name, wanted.digest)),
+        directory=RunDirectory(out if out is not None else new_run_path(folder_name, wanted.digest)),
         base_path=base_path,
         base=loaded,
         candidates=tuple(candidates),
@@ -152,6 +166,7 @@ def prepare_run(
         suite=suite,
         k=k,
         sampling=sampling,
+        validation=validation,
         hashes=hashes,
         plugins=tuple(plugins),
     )
@@ -222,6 +237,35 @@ def _problems(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
     return training_problems(count=count, seed=section.seed, hiddenness=section.hiddenness.bounds()), []
 
 
+def _validation(
+    recipe: Recipe, candidates: list[Problem], *, sampling: SamplingSettings, purpose: Purpose
+) -> tuple[list[Problem], ValidationSet | None]:
+    """What is left to train on, and what the weights are scored on meanwhile or between trainings."""
+    training, tuning, seed = recipe.training, recipe.tuning, recipe.problems.seed
+    if purpose == "tuning":
+        per_stratum, k = tuning.problems_per_stratum, tuning.k
+    elif training.curve_every_steps:
+        per_stratum, k = training.curve_problems_per_stratum, training.curve_k
+    else:
+        return candidates, None
+    if sampling.temperature == 0 and k > 1:
+        raise UserError(f"evaluation.sampling.temperature = 0 draws one text {k} times on validation; set its k = 1")
+    if recipe.problems.source == "nano":
+        strata = nano_strata(per_stratum=per_stratum, seed=seed)
+    else:
+        candidates, rows = split_heldout(candidates, share=tuning.validation_share, seed=seed)
+        strata = own_stratum(rows, per_stratum=per_stratum)
+    return candidates, ValidationSet(strata=strata, k=k, sampling=sampling, seed=recipe.recipe.seed)
+
+
+def _without_rates(recipe: Recipe) -> Recipe:
+    """The recipe with one learning rate everywhere: a sweep sets its own, so the recipe's may change meanwhile."""
+    rate = recipe.tuning.learning_rates[0]
+    conditions = {name: spec.model_copy(update={"learning_rate": rate}) for name, spec in recipe.conditions.items()}
+    tuning = recipe.tuning.model_copy(update={"file": None})
+    return recipe.model_copy(update={"conditions": conditions, "tuning": tuning})
+
+
 def _evaluation(recipe: Recipe, heldout: Sequence[Problem]) -> tuple[Suite, int, SamplingSettings]:
     if recipe.suite == HELDOUT:
         if not heldout:
@@ -237,11 +281,12 @@ def _evaluation(recipe: Recipe, heldout: Sequence[Problem]) -> tuple[Suite, int,
     return suite.select(tasks=section.tasks, limit=section.limit), k, sampling
 
 
-def _merge_with_folder(directory: RunDirectory, wanted: Recipe) -> Recipe:
+def _merge_with_folder(directory: RunDirectory, wanted: Recipe, purpose: Purpose) -> Recipe:
     """The folder's recipe with this call's conditions added; anything else that differs is refused by name."""
     root = directory.root
-    if directory.kind != "run":
-        raise UserError(f"--out {root} was made by `sdbench eval`; choose another folder")
+    if directory.kind != purpose:
+        command = {"run": "run", "evaluation": "eval", "tuning": "tune", "diagnosis": "diagnose"}[directory.kind]
+        raise UserError(f"--out {root} was made by `sdbench {command}`; choose another folder")
     held = recipe_from_data(directory.resolved_recipe(), label=f"--out {root}: its recipe")
     before, now = dict(_flatten(held.as_data())), dict(_flatten(wanted.as_data()))
     for name in (*held.conditions, *wanted.conditions):

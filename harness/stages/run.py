@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from sdbench.harness.failures import LoggedFailureError
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
 from sdbench.harness.run_directory import ModelFolder, RunDirectory, write_json, write_result
+from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
-from sdbench.harness.stages.prepare import LoadedBase, RunPlan
+from sdbench.harness.stages.prepare import LoadedBase, Purpose, RunPlan
 from sdbench.harness.stages.rank import board_of, show_board, write_board
 from sdbench.harness.stages.train import summary_of, train_stage
 from sdbench.leaderboards.board import BASE
 from sdbench.leaderboards.schema import TrainingSummary
-from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.math_grader import MathGrader
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
@@ -26,8 +24,6 @@ from sdbench.tasks.sampling.store import SampleStore
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.engines.hf import HfEngine
 from sdbench.trainers.models import load_policy
-
-_log = logging.getLogger(__name__)
 
 
 def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
@@ -42,21 +38,10 @@ def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
     with ExitStack() as stack:
         stack.enter_context(directory.locked())
         log = stack.enter_context(directory.attempt())
-        _write_head(plan)
+        write_head(plan, kind="run")
         reporter.note(f"run folder: {directory.root}")
-        try:
+        with recorded_status(directory, log):
             _run_stages(plan, reporter)
-        except KeyboardInterrupt:
-            directory.write_manifest(status="interrupted")
-            raise
-        except UserError:
-            directory.write_manifest(status="failed")
-            raise
-        except Exception as error:
-            _log.exception("the run failed")
-            directory.write_manifest(status="failed")
-            raise LoggedFailureError(log) from error
-        directory.write_manifest(status="done")
 
 
 def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
@@ -151,7 +136,7 @@ def _evaluate(
     write_result(folder.results, result)
 
 
-def _write_head(plan: RunPlan) -> None:
+def write_head(plan: RunPlan, *, kind: Purpose) -> None:
     """Recipe and manifest. The manifest is what makes a folder a run, so it is written after the recipe."""
     directory: RunDirectory = plan.directory
     directory.write_recipe(text=plan.recipe_text, resolved=plan.recipe.as_data())
@@ -161,7 +146,7 @@ def _write_head(plan: RunPlan) -> None:
     if code is not None and code.diff:
         directory.write_code_diff(code.diff)
     directory.write_manifest(
-        kind="run",
+        kind=kind,
         status="running",
         recipe=plan.recipe.recipe.name,
         recipe_hash=plan.recipe.digest,

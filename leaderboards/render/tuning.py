@@ -41,7 +41,7 @@ class _Page:
             Text("What the sweep spent", style="bold"),
             self._costs(),
             Text(),
-            Text(self._clean(tuning.rule), style="dim"),
+            *[Text(self._clean(note), style="dim") for note in notes(tuning)],
         )
 
     def _clean(self, text: str) -> str:
@@ -57,6 +57,8 @@ class _Page:
             table.add_column(self._clean(name), justify="right", no_wrap=True)
         table.add_column("by seed", overflow="fold")
         table.add_column("", overflow="fold")
+        base = self._tuning.base
+        table.add_row("base", "", percent(base.macro), *(percent(base.groups.get(name)) for name in groups), "", "")
         for condition in self._tuning.conditions:
             for index, score in enumerate(self._tuning.scores(condition)):
                 chosen = score.learning_rate == self._tuning.choices[condition].learning_rate
@@ -80,7 +82,8 @@ def render_tuning_markdown(tuning: TuningFile) -> str:
     """The sweep as GitHub-flavoured Markdown; names from outside are escaped."""
     groups = group_names(tuning)
     heads = ["condition", "learning rate", "macro, %", *(f"{escape(name)}, %" for name in groups), "by seed, %", ""]
-    rows = []
+    base = [percent(tuning.base.macro), *(percent(tuning.base.groups.get(name)) for name in groups)]
+    rows = [["base", "", *base, "", "not trained"]]
     for condition in tuning.conditions:
         for score in tuning.scores(condition):
             chosen = score.learning_rate == tuning.choices[condition].learning_rate
@@ -96,6 +99,7 @@ def render_tuning_markdown(tuning: TuningFile) -> str:
                 _markdown_table(heads, rows, text_columns=(0, len(heads) - 1)),
                 "### What the sweep spent",
                 _markdown_table(["condition", *_COST_HEADS], spent, text_columns=(0,)),
+                *[escape(note) for note in notes(tuning)[1:]],
             ]
         )
         + "\n"
@@ -111,12 +115,27 @@ def title(tuning: TuningFile) -> str:
     )
 
 
+def notes(tuning: TuningFile) -> list[str]:
+    """The rule, and what the numbers leave out."""
+    found = [tuning.rule]
+    found += [
+        f"No rate of {name} could be scored, so none is chosen."
+        for name, choice in tuning.choices.items()
+        if choice.learning_rate is None
+    ]
+    unknown = sum(cell.teacher_tokens is None for cell in tuning.cells)
+    if unknown:
+        found.append(
+            f"{unknown} training{'s' if unknown > 1 else ''} did not end: their last step and their teacher's tokens "
+            "are not in the cost."
+        )
+    return found
+
+
 def group_names(tuning: TuningFile) -> list[str]:
     """The groups of strata, in order; none where there is only one."""
-    names = dict.fromkeys(
-        name for cell in tuning.cells if cell.validation is not None for name in cell.validation.groups
-    )
-    return list(names) if len(names) > 1 else []
+    names = list(tuning.base.groups)
+    return names if len(names) > 1 else []
 
 
 def by_seed(score: RateScore) -> str:
@@ -129,8 +148,6 @@ def remark(tuning: TuningFile, condition: str, score: RateScore) -> str:
     choice = tuning.choices[condition]
     if score.learning_rate == choice.learning_rate:
         return "chosen, at the bound" if choice.at_edge else "chosen"
-    if choice.learning_rate is None:
-        return "no rate could be scored"
     return "out" if score.macro is None else ""
 
 

@@ -28,6 +28,7 @@ from sdbench.leaderboards.tuning_file import (
     ValidationRecord,
     build_tuning,
     cost_of,
+    next_cells,
     read_tuning,
 )
 from sdbench.leaderboards.validation import StratumOutcomes, ValidationScore, validation_score
@@ -189,6 +190,7 @@ def tuning() -> TuningFile:
         base_digest="b",
         grid=RECORD,
         validation=ValidationRecord(problems={"a": 10}, k=4, sampling={"temperature": 1.0}, data_lock="l"),
+        base=score(0.3),
         conditions={name: {} for name in TABLES},
         cells=[c for name, table in TABLES.items() for c in cells(table, name)],
     )
@@ -214,9 +216,9 @@ def test_the_file_of_a_sweep_comes_back_and_is_checked(tmp_path: Path) -> None:
     for change, message in (
         ({"format_version": 2}, "has format version 2"),
         ({"extra": 1}, "is broken at extra"),
-        ({"cells": data["cells"][1:]}, "not all trained with the same seeds"),
-        ({"cells": data["cells"][2:]}, "was not trained at the rate 0.0001"),
-        ({"cells": data["cells"][:6] + data["cells"][8:]}, "the rate 1e-05 comes next"),
+        ({"cells": data["cells"][1:]}, "rate 0.0001, seed 1000 is missing"),
+        ({"cells": [*data["cells"], {**data["cells"][0], "seed": 7}]}, "not all trained with the same seeds"),
+        ({"cells": data["cells"][:6] + data["cells"][8:]}, "rate 1e-05, seed 1000 is missing"),
         ({"choices": {**data["choices"], "first": {**data["choices"]["first"], "learning_rate": 1e-4}}}, "'first'"),
     ):
         path.write_text(json.dumps({**data, **change}))
@@ -230,12 +232,13 @@ def test_the_file_of_a_sweep_comes_back_and_is_checked(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_sweep_makes_no_file() -> None:
-    with pytest.raises(ValueError, match="the rate 3e-05 comes next"):
+    with pytest.raises(ValueError, match="rate 3e-05, seed 1000 is missing"):
         build_tuning(
             recipe="r",
             base_digest="b",
             grid=RECORD,
             validation=tuning().validation,
+            base=score(0.3),
             conditions={"c": {}},
             cells=cells({1e-4: (0.3, 0.3), 3e-4: (0.2, 0.2), 1e-3: (0.1, 0.1)}),
         )
@@ -250,6 +253,8 @@ def test_the_table_fits_eighty_columns_and_tells_divergence(encoding: str, width
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "base 30.0 40.0 10.0" in lines
+    assert "1 training did not end" in text
     assert "first 0.0001 50.0 60.0 30.0 50.0 50.0" in lines
     assert "0.0003 61.0 71.0 41.0 60.0 62.0 chosen" in lines
     assert any(line.startswith("0.001 undef. undef. undef. 40.0 diverged out") for line in lines)
@@ -267,6 +272,7 @@ def test_markdown_escapes_and_marks_the_choice() -> None:
         base_digest="b",
         grid=RECORD,
         validation=tuning().validation,
+        base=score(0.3),
         conditions={"<b>": {}},
         cells=cells({1e-4: (0.1, 0.1), 3e-4: (0.2, 0.2), 1e-3: (0.1, 0.1)}, "<b>"),
     )
@@ -279,3 +285,13 @@ def test_the_rule_names_what_it_depends_on() -> None:
     words = rule_in_words(GRID, seeds=(1000, 1001))
     for part in ("0.0001, 0.0003, 0.001", "1000, 1001", "1e-05", "0.01", "smaller rate", "diverged"):
         assert part in words
+
+
+def test_what_is_trained_next_follows_from_the_cells() -> None:
+    assert next_cells([], RECORD) == [(rate, seed) for rate in GRID.start for seed in (1000, 1001)]
+    made = cells({1e-4: (0.3, 0.3), 3e-4: (0.2, 0.2), 1e-3: (0.1, 0.1)})
+    assert next_cells(made[:3], RECORD) == [(3e-4, 1001), (1e-3, 1000), (1e-3, 1001)]
+    assert next_cells(made, RECORD) == [(3e-5, 1000), (3e-5, 1001)]
+    # Killed between the two seeds of an added rate.
+    assert next_cells([*made, cell(3e-5, 1000, 0.2)], RECORD) == [(3e-5, 1001)]
+    assert next_cells([*made, *cells({3e-5: (0.2, 0.2)})], RECORD) == []

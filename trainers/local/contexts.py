@@ -29,6 +29,10 @@ from sdbench.trainers.rollout import Rollout
 UNFIT_PROMPT = "the prompt does not fit the model"
 
 
+class TooManyUnbuiltError(UserError):
+    """Too many rollouts have no context for the training to mean anything."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
     """A rollout and what is learned from it: ``row`` is None where nothing is.
@@ -110,12 +114,12 @@ def check_unbuilt_share(unbuilt: Counter[str], *, rollouts: int, limit: float, c
     """Stop a run that has no context for too many of its rollouts.
 
     Raises:
-        UserError: says which reason came how often.
+        TooManyUnbuiltError: says which reason came how often.
     """
     missing = unbuilt.total()
     if missing > limit * rollouts:
         reasons = "; ".join(f"{reason}: {count}" for reason, count in unbuilt.most_common())
-        raise UserError(
+        raise TooManyUnbuiltError(
             f"condition {condition!r}: {missing} of {rollouts} rollouts have no context ({reasons}), more than "
             f"max_unbuilt_share = {limit}: mend the reason or raise the setting"
         )

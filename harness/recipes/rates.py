@@ -1,0 +1,80 @@
+"""Whether a recipe has the learning rates that the tuning file beside it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sdbench.harness.recipes.schema import Recipe
+from sdbench.leaderboards.tuning_file import TuningFile, read_tuning
+from sdbench.tasks.errors import UserError
+from sdbench.trainers.conditions import ConditionSpec
+
+
+def settings_but_rate(spec: ConditionSpec) -> dict[str, Any]:
+    """A condition's settings as a tuning file records them: all but the learning rate."""
+    settings: dict[str, Any] = spec.model_dump(mode="json", exclude={"learning_rate"})
+    return settings
+
+
+def check_tuned_rates(recipe: Recipe, *, folder: Path | None, label: str) -> None:
+    """Refuse a recipe, as written, whose conditions are not as its tuning file says.
+
+    Args:
+        recipe: resolved, with ``tuning.file``.
+        folder: where the recipe's file lies, and the tuning file beside it.
+        label: what to call the recipe in messages.
+
+    Raises:
+        UserError: the file cannot be read, lacks a condition, tuned it with other settings or chose another rate.
+    """
+    name, tuning = _tuning_beside(recipe, folder=folder, label=label)
+    for condition, spec in recipe.conditions.items():
+        if condition not in tuning.choices:
+            raise UserError(
+                f"{label}: {name} has no rate for condition {condition!r}; run `sdbench tune` or drop tuning.file"
+            )
+        now, then = settings_but_rate(spec), tuning.conditions[condition]
+        if now != then:
+            was, has = dict(_flatten(then)), dict(_flatten(now))
+            key = next(key for key in (*was, *has) if was.get(key) != has.get(key))
+            raise UserError(
+                f"{label}: {name} tuned conditions.{condition} with {key} = {was.get(key)!r}, the recipe has "
+                f"{has.get(key)!r}; run `sdbench tune` again or drop tuning.file"
+            )
+        chosen = tuning.choices[condition].learning_rate
+        if chosen != spec.learning_rate:
+            shown = "no rate" if chosen is None else f"{chosen:g}"
+            raise UserError(
+                f"{label}: conditions.{condition}.learning_rate = {spec.learning_rate:g}, but {name} chose {shown}; "
+                "set that, or drop tuning.file"
+            )
+
+
+def check_reported_seeds(recipe: Recipe, *, folder: Path | None, label: str) -> None:
+    """Refuse training seeds that the rates were tuned with: their results would be chosen, not measured.
+
+    Raises:
+        UserError: the file cannot be read, or a seed is in both.
+    """
+    name, tuning = _tuning_beside(recipe, folder=folder, label=label)
+    shared = sorted(set(tuning.grid.seeds) & set(recipe.training_seeds))
+    if shared:
+        raise UserError(f"{label}: training seed {shared[0]} is one that {name} tuned with; report other seeds")
+
+
+def _tuning_beside(recipe: Recipe, *, folder: Path | None, label: str) -> tuple[str, TuningFile]:
+    name = recipe.tuning.file
+    assert name is not None
+    if Path(name).name != name or folder is None:
+        raise UserError(f"{label}: tuning.file = {name!r} must be the name of a file beside the recipe")
+    return name, read_tuning(folder / name)
+
+
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
