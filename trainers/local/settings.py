@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from sdbench.tasks.sampling.engine import Engine
 from sdbench.trainers.conditions import StrictModel
 from sdbench.trainers.prompting import PromptSettings
 
@@ -79,6 +80,24 @@ class TrainerOutputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """Scores the weights while they are trained: before the first step, every few steps, and after the last.
+
+    What it says changes no weight.
+
+    Attributes:
+        every_steps: how often.
+        file: one JSON line each time: ``step``, what was spent by then, and the score as ``validation``.
+        score: takes an engine on the weights as they are and gives JSON data. It must draw with seeds of its own, so
+            that a repeated training writes the same lines.
+    """
+
+    every_steps: int
+    file: Path
+    score: Callable[[Engine], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
     """What a condition was trained with and what it spent; holds no times.
 
@@ -103,7 +122,7 @@ class TrainingRecord:
     reveals: tuple[str, ...]
 
 
-Phase = Literal["rollouts", "grading", "feedback", "update", "saving"]
+Phase = Literal["rollouts", "grading", "feedback", "update", "validation", "saving"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ from sdbench.trainers.local.policy import (
 from sdbench.trainers.local.records import append_lines, keep_steps, metrics_row, rollout_row
 from sdbench.trainers.local.rollouts import Draw, Group, ProblemOrder, draw_completions, grade_groups, outcome_counts
 from sdbench.trainers.local.settings import (
+    LearningCurve,
     LocalTrainerSettings,
     Phase,
     ProgressCallback,
@@ -66,6 +67,7 @@ def train_condition(
     grader: Grader,
     critic: Critic | None = None,
     progress: ProgressCallback | None = None,
+    curve: LearningCurve | None = None,
 ) -> TrainingRecord:
     """Train one condition from the base to its checkpoint; a killed training goes on where its state was saved.
 
@@ -82,6 +84,7 @@ def train_condition(
         grader: gives rollouts their outcome.
         critic: makes critiques where the feedback needs them.
         progress: told of every phase and step.
+        curve: scores the weights meanwhile.
 
     Raises:
         UserError: the condition cannot be trained with these settings, problems or base; too many contexts are
@@ -111,6 +114,7 @@ def train_condition(
         grader=grader,
         critic=critic,
         progress=progress,
+        curve=curve,
         identity=identity,
     )
     return training.run()
@@ -144,10 +148,12 @@ class _Training:
         grader: Grader,
         critic: Critic | None,
         progress: ProgressCallback | None,
+        curve: LearningCurve | None,
         identity: dict[str, Any],
     ) -> None:
         self.condition, self.feedback, self.settings, self.seed = condition, feedback, settings, seed
         self.outputs, self.grader, self.progress, self.identity = outputs, grader, progress, identity
+        self.curve = curve
         self.device = device_of(settings)
         self.model, self.tokenizer = load_student(base, settings=settings, seed=seed)
         self.prompt_format: PromptFormat = choose_format(self.tokenizer, problems, settings=settings.prompts)
@@ -181,9 +187,13 @@ class _Training:
         self._restore()
         for path in (self.outputs.metrics_file, self.outputs.rollouts_file):
             keep_steps(path, finished_steps=self.spent.steps)
+        if self.curve is not None:
+            self._begin_curve(self.curve)
         budget, every = self.condition.budget, self.settings.save_state_every_steps
         while self.spent.steps < budget.steps:
             self._step()
+            if self.curve is not None and self._is_due(self.curve):
+                self._measure(self.curve)
             if self.spent.steps % every == 0 and self.spent.steps < budget.steps:
                 self._save()
             self._say("rollouts" if self.spent.steps < budget.steps else "saving")
@@ -237,6 +247,30 @@ class _Training:
             seconds=seconds,
         )
         append_lines(self.outputs.metrics_file, [row])
+
+    def _begin_curve(self, curve: LearningCurve) -> None:
+        """The file as it was when the state was saved: a row stands in it before the state of its step is saved."""
+        if self.spent.steps == 0:
+            curve.file.unlink(missing_ok=True)
+            self._measure(curve)
+        else:
+            keep_steps(curve.file, finished_steps=self.spent.steps)
+
+    def _is_due(self, curve: LearningCurve) -> bool:
+        return self.spent.steps % curve.every_steps == 0 or self.spent.steps == self.condition.budget.steps
+
+    def _measure(self, curve: LearningCurve) -> None:
+        self._say("validation")
+        with compute_context(self.settings):
+            score = curve.score(self.engine)
+        row = {
+            "step": self.spent.steps,
+            "rollouts": self.spent.rollouts,
+            "student_tokens": self.spent.student_tokens,
+            "teacher_tokens": self.spent.teacher_tokens,
+            "validation": dict(score),
+        }
+        append_lines(curve.file, [row])
 
     def _draw(self, draws: Sequence[Draw]) -> list[list[Any]]:
         sampling = SamplingSettings(

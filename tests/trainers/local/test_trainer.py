@@ -15,12 +15,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Verdict
+from sdbench.tasks.sampling.engine import Engine, GroupRequest
+from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.checkpoints import PROVENANCE_FILE
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.critic.catalogue import make_critic
 from sdbench.trainers.feedback.reasons import DOES_NOT_FIT, NO_SOLUTION
 from sdbench.trainers.feedback.writers import context_writer
-from sdbench.trainers.local.settings import LocalTrainerSettings
+from sdbench.trainers.local.settings import LearningCurve, LocalTrainerSettings
 from sdbench.trainers.local.trainer import train_condition
 
 LORA = {"weights": "lora", "lora": {"rank": 4, "alpha": 8, "targets": ("q_proj", "up_proj")}}
@@ -289,3 +291,50 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, train, changes
 def test_two_problems_of_one_id_are_refused(tmp_path: Path, train, problems) -> None:
     with pytest.raises(UserError, match="an id of its own"):
         train(tmp_path, problems=[problems[0], problems[0]])
+
+
+def curve_in(folder: Path, every_steps: int) -> LearningCurve:
+    """Scores by sampling through the engine, as real scoring does, and says what it drew."""
+
+    def score(engine: Engine) -> dict[str, Any]:
+        request = GroupRequest(prompt_ids=engine.encode("sum3:a3b8c9"), seeds=(1, 2))
+        (group,) = engine.generate([request], SamplingSettings(max_tokens=6))
+        return {"tokens": [list(completion.token_ids) for completion in group]}
+
+    return LearningCurve(every_steps=every_steps, file=folder / "validation.jsonl", score=score)
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen"),
+    [
+        (condition(budget={"steps": 5, "rollouts_per_step": 4}, learning_rate=0.1), settings()),
+        (condition(budget={"steps": 5, "rollouts_per_step": 4}, teacher={"kind": "ema"}), settings(**LORA)),
+    ],
+    ids=["whole", "lora"],
+)
+def test_a_learning_curve_changes_no_weight_and_survives_a_kill(tmp_path: Path, train, spec, chosen) -> None:
+    train(tmp_path / "without", spec=spec, settings=chosen)
+    whole = train(tmp_path / "whole", spec=spec, settings=chosen, curve=curve_in(tmp_path / "whole", 2))
+    assert_equal_weights(tmp_path / "without", tmp_path / "whole")
+    rows = rows_of(tmp_path / "whole" / "validation.jsonl")
+    assert [row["step"] for row in rows] == [0, 2, 4, 5]
+    assert [row["rollouts"] for row in rows] == [0, 8, 16, 20]
+    last = rows[-1]
+    assert (last["student_tokens"], last["teacher_tokens"]) == (whole.student_tokens, whole.teacher_tokens)
+    assert rows[0]["validation"] != last["validation"] or chosen.weights == "lora"
+
+    # The state is saved every third step: killed after step 4, whose row stands already, it goes on from step 3.
+    saving = chosen.model_copy(update={"save_state_every_steps": 3})
+    for steps in (0, 4):
+        with pytest.raises(KilledError):
+            train(
+                tmp_path / "killed",
+                spec=spec,
+                settings=saving,
+                progress=kill_after(steps),
+                curve=curve_in(tmp_path / "killed", 2),
+            )
+    assert [row["step"] for row in rows_of(tmp_path / "killed" / "validation.jsonl")] == [0, 2, 4]
+    train(tmp_path / "killed", spec=spec, settings=saving, curve=curve_in(tmp_path / "killed", 2))
+    assert rows_of(tmp_path / "killed" / "validation.jsonl") == rows
+    assert_equal_weights(tmp_path / "whole", tmp_path / "killed")
