@@ -1,0 +1,173 @@
+"""Learning curves: accuracy on validation problems against what training had spent by then. Pure; loads no torch."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sdbench.leaderboards.validation import ValidationScore
+from sdbench.tasks.errors import UserError
+
+_TIE = 1e-9
+
+
+class CurvePoint(BaseModel):
+    """One line of ``validation.jsonl``: the score after ``step`` steps, and all that was spent by then."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    rollouts: int
+    student_tokens: int
+    teacher_tokens: int
+    validation: ValidationScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedCurve:
+    """The learning curve of one condition and training seed, by ascending step."""
+
+    condition: str
+    training_seed: int
+    points: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A condition's learning curve: at each step that all its seeds were scored at, means over the seeds.
+
+    ``accuracy`` is None at a step where a seed's macro is undefined. ``tokens`` are student's and teacher's together.
+    """
+
+    condition: str
+    seeds: int
+    steps: tuple[int, ...]
+    rollouts: tuple[float, ...]
+    tokens: tuple[float, ...]
+    accuracy: tuple[float | None, ...]
+
+    @property
+    def best_step(self) -> int | None:
+        """The step that validation would choose: the earliest with the highest accuracy."""
+        known = [(value, step) for value, step in zip(self.accuracy, self.steps, strict=True) if value is not None]
+        if not known:
+            return None
+        highest = max(value for value, _ in known)
+        return min(step for value, step in known if value >= highest - _TIE)
+
+
+def read_curve(path: Path, *, condition: str, training_seed: int) -> SeedCurve:
+    """Read and check one ``validation.jsonl``.
+
+    Raises:
+        UserError: it cannot be read, a line is broken, or the steps do not ascend.
+    """
+    points: list[CurvePoint] = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"cannot read the learning curve {path}; train that condition again") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            points.append(CurvePoint.model_validate_json(line))
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UserError(f"{path} line {number} is broken ({reason}); train that condition again") from None
+    steps = [point.step for point in points]
+    if steps != sorted(set(steps)):
+        raise UserError(f"{path}: the steps {json.dumps(steps)} do not ascend; train that condition again")
+    return SeedCurve(condition=condition, training_seed=training_seed, points=tuple(points))
+
+
+def mean_curves(curves: Iterable[SeedCurve]) -> list[Curve]:
+    """One curve a condition, in order of first appearance, over the steps that all its seeds have."""
+    by_condition: dict[str, list[SeedCurve]] = {}
+    for curve in curves:
+        by_condition.setdefault(curve.condition, []).append(curve)
+    return [_mean_curve(name, members) for name, members in by_condition.items()]
+
+
+def area_under_curve(
+    *, spent: Sequence[float], accuracy: Sequence[float | None], up_to: float | None = None
+) -> float | None:
+    """Mean accuracy over what was spent, by the trapezoidal rule: the area divided by the width.
+
+    Args:
+        spent: ascending, the same length as ``accuracy``.
+        accuracy: shares.
+        up_to: the area ends here, the last accuracy taken from the line between its neighbours; None is the last point.
+
+    Returns:
+        None where a value within the area is undefined or the area has no width.
+
+    Raises:
+        ValueError: the lengths differ, ``spent`` does not ascend, or ``up_to`` lies beyond it.
+    """
+    if len(spent) != len(accuracy):
+        raise ValueError(f"{len(spent)} costs for {len(accuracy)} accuracies")
+    if any(following < before for before, following in itertools.pairwise(spent)):
+        raise ValueError(f"what was spent does not ascend: {list(spent)}")
+    if not spent:
+        return None
+    end = spent[-1] if up_to is None else up_to
+    if end > spent[-1] + _TIE * max(1.0, abs(spent[-1])):
+        raise ValueError(f"up_to = {end} lies beyond the last point, {spent[-1]}")
+    area = 0.0
+    for (x0, y0), (x1, y1) in _segments(spent, accuracy):
+        if x0 >= end or x1 == x0:
+            continue
+        if y0 is None or y1 is None:
+            return None
+        stop = min(x1, end)
+        y_stop = y0 + (y1 - y0) * (stop - x0) / (x1 - x0)
+        area += (stop - x0) * (y0 + y_stop) / 2
+    return area / (end - spent[0]) if end > spent[0] else None
+
+
+def cost_to_reach(level: float, *, spent: Sequence[float], accuracy: Sequence[float | None]) -> float | None:
+    """What had been spent when the curve, its points joined by lines, first reached ``level``; None where it never did.
+
+    An undefined point joins nothing: the level may be reached at its neighbours only.
+    """
+    for x, y in zip(spent[:1], accuracy[:1], strict=True):
+        if y is not None and y >= level - _TIE:
+            return x
+    for (x0, y0), (x1, y1) in _segments(spent, accuracy):
+        if y1 is None or y1 < level - _TIE:
+            continue
+        if y0 is None or y1 == y0:
+            return x1
+        return min(x1, x0 + (x1 - x0) * (level - y0) / (y1 - y0))
+    return None
+
+
+def _segments(
+    spent: Sequence[float], accuracy: Sequence[float | None]
+) -> Iterable[tuple[tuple[float, float | None], tuple[float, float | None]]]:
+    points = list(zip(spent, accuracy, strict=True))
+    return itertools.pairwise(points)
+
+
+def _mean_curve(condition: str, members: Sequence[SeedCurve]) -> Curve:
+    by_seed = [{point.step: point for point in member.points} for member in members]
+    steps = sorted(set.intersection(*(set(points) for points in by_seed)))
+    rows = [[points[step] for points in by_seed] for step in steps]
+    return Curve(
+        condition=condition,
+        seeds=len(members),
+        steps=tuple(steps),
+        rollouts=tuple(fmean(point.rollouts for point in row) for row in rows),
+        tokens=tuple(fmean(point.student_tokens + point.teacher_tokens for point in row) for row in rows),
+        accuracy=tuple(_mean([point.validation.macro for point in row]) for row in rows),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
