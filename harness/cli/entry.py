@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import sdbench
-from sdbench.harness.cli import evaluate, grade, leaderboard, listing, run, show, tasks_path, tune
+from sdbench.harness.cli import diagnose, evaluate, grade, leaderboard, listing, run, show, tasks_path, tune
 from sdbench.harness.failures import LoggedFailureError
 from sdbench.tasks.errors import UserError
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("eval")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("grade")(grade.grade)
 app.command("list")(listing.list_entries)

@@ -15,17 +15,21 @@ def leaderboard(
 ) -> None:
     """Rebuild and show the ranking of one or more runs."""
     from sdbench.harness.run_directory import RunDirectory, write_atomically
-    from sdbench.harness.stages.rank import board_of, show_board
+    from sdbench.harness.stages.curves import curves_of, show_curves
+    from sdbench.harness.stages.rank import advantages_of, board_of, markdown_of, show_board
     from sdbench.leaderboards.render.json import render_json
-    from sdbench.leaderboards.render.markdown import render_markdown
     from sdbench.tasks.errors import UserError
 
     if markdown is not None and (markdown.is_dir() or not markdown.absolute().parent.is_dir()):
         raise UserError(f"--markdown {markdown} cannot be written; give a file in a folder that exists")
-    board = board_of([RunDirectory.existing(path) for path in runs])
+    directories = [RunDirectory.existing(path) for path in runs]
+    board, advantages = board_of(directories), advantages_of(directories)
+    curves = [curves_of(directory) for directory in directories]
     if markdown is not None:
-        write_atomically(markdown, render_markdown(board))
+        write_atomically(markdown, markdown_of(board, advantages))
     if as_json:
-        typer.echo(render_json(board))
+        typer.echo(render_json(board, advantages))
     elif markdown is None:
-        show_board(board)
+        show_board(board, advantages)
+        for curve_set in curves:
+            show_curves(curve_set)

@@ -17,6 +17,7 @@ from sdbench.harness.recipes.rates import check_reported_seeds, check_tuned_rate
 from sdbench.harness.recipes.schema import (
     BaseSection,
     CriticSection,
+    DiagnoseSection,
     EvaluationSection,
     LeaderboardSection,
     ProblemsSection,
@@ -62,6 +63,7 @@ class _Document(StrictModel):
     critic: CriticSection = CriticSection()
     conditions: dict[str, Any] = Field(default_factory=dict)
     evaluation: EvaluationSection = EvaluationSection()
+    diagnose: DiagnoseSection = DiagnoseSection()
     leaderboard: LeaderboardSection = LeaderboardSection()
 
 
@@ -154,6 +156,7 @@ def resolve_recipe(
         critic=document.critic,
         conditions=conditions,
         evaluation=document.evaluation,
+        diagnose=document.diagnose,
         leaderboard=document.leaderboard,
     )
     if check_rates and recipe.tuning.file is not None:

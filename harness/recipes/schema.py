@@ -197,6 +197,17 @@ class EvaluationSection(StrictModel):
     sampling: SamplingSection = SamplingSection()
 
 
+class DiagnoseSection(StrictModel):
+    """``[diagnose]``: token advantages and readability of every context on the base, before any training.
+
+    ``problems_per_stratum`` validation problems of each of the twelve nano strata (of one's own training rows, which
+    are one stratum, twelve times as many) with ``samples`` rollouts each; 0 problems for no diagnosis.
+    """
+
+    problems_per_stratum: int = Field(default=4, ge=0)
+    samples: int = Field(default=2, ge=1)
+
+
 class LeaderboardSection(StrictModel):
     """``[leaderboard]``: the contrasts named beforehand, first minus second; absent means every pair of rows."""
 
@@ -214,6 +225,7 @@ class Recipe(StrictModel):
     critic: CriticSection = CriticSection()
     conditions: dict[str, ConditionSpec] = Field(min_length=1)
     evaluation: EvaluationSection = EvaluationSection()
+    diagnose: DiagnoseSection = DiagnoseSection()
     leaderboard: LeaderboardSection = LeaderboardSection()
 
     @property

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from sdbench.harness.run_directory import RunDirectory, write_atomically
+from sdbench.leaderboards.advantages import AdvantageSummary, summarise_advantages
 from sdbench.leaderboards.board import Board
 from sdbench.leaderboards.building import build_board
+from sdbench.leaderboards.render.advantages import print_advantages, render_advantages_markdown
 from sdbench.leaderboards.render.json import render_json
 from sdbench.leaderboards.render.markdown import render_markdown
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.token_records import read_records
 
 
 def board_of(directories: Sequence[RunDirectory]) -> Board:
@@ -35,19 +38,44 @@ def board_of(directories: Sequence[RunDirectory]) -> Board:
     return build_board(results, contrasts=contrasts or None)
 
 
-def write_board(directory: RunDirectory, board: Board) -> None:
+def advantages_of(directories: Sequence[RunDirectory]) -> list[AdvantageSummary]:
+    """What every diagnosed condition of these runs did to the base, computed from the records.
+
+    Of several runs each label bears its folder's name.
+
+    Raises:
+        UserError: a file of records is damaged.
+    """
+    summaries = []
+    for directory in directories:
+        for path in directory.advantage_files():
+            header, records = read_records(path)
+            label = header.condition if len(directories) == 1 else f"{header.condition} ({directory.root.name})"
+            summaries.append(summarise_advantages(header, records, label=label))
+    return summaries
+
+
+def write_board(directory: RunDirectory, board: Board, advantages: Sequence[AdvantageSummary] = ()) -> None:
     """``leaderboard.json`` and ``leaderboard.md`` of a run."""
-    write_atomically(directory.leaderboard_json, render_json(board))
-    write_atomically(directory.leaderboard_markdown, render_markdown(board))
+    write_atomically(directory.leaderboard_json, render_json(board, advantages))
+    write_atomically(directory.leaderboard_markdown, markdown_of(board, advantages))
 
 
-def show_board(board: Board, stream: TextIO | None = None) -> None:
-    """The board on stdout (or another stream)."""
+def markdown_of(board: Board, advantages: Sequence[AdvantageSummary]) -> str:
+    """The board as a page, token advantages below it."""
+    page = render_markdown(board)
+    return f"{page}\n{render_advantages_markdown(advantages)}" if advantages else page
+
+
+def show_board(board: Board, advantages: Sequence[AdvantageSummary] = (), stream: TextIO | None = None) -> None:
+    """The board on stdout (or another stream), token advantages below it."""
     from rich.console import Console
 
     from sdbench.leaderboards.render.terminal import print_board
 
-    print_board(board, Console(file=stream))
+    console = Console(file=stream)
+    print_board(board, console)
+    print_advantages(advantages, console)
 
 
 def _named_contrasts(directory: RunDirectory) -> list[tuple[str, str]] | None:

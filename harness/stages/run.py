@@ -1,4 +1,4 @@
-"""The whole way: pool, base evaluation, then each condition and training seed, then the leaderboard."""
+"""The whole way: pool, base evaluation and diagnosis, then each condition and training seed, then the leaderboard."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
 from sdbench.harness.run_directory import ModelFolder, RunDirectory, write_json, write_result
 from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.diagnose import diagnose_base
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import LoadedBase, Purpose, RunPlan
-from sdbench.harness.stages.rank import board_of, show_board, write_board
+from sdbench.harness.stages.rank import advantages_of, board_of, show_board, write_board
 from sdbench.harness.stages.train import summary_of, train_stage
 from sdbench.leaderboards.board import BASE
 from sdbench.leaderboards.schema import TrainingSummary
@@ -50,14 +51,15 @@ def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
         engine = HfEngine(base.model, base.tokenizer)
         problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
         _evaluate(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter)
+        diagnose_base(plan, grader=grader, reporter=reporter)
         for training_seed in plan.recipe.training_seeds:
             for condition in plan.conditions:
                 _run_condition(
                     plan, condition, training_seed=training_seed, problems=problems, grader=grader, reporter=reporter
                 )
-    board = board_of([directory])
-    write_board(directory, board)
-    show_board(board)
+    board, advantages = board_of([directory]), advantages_of([directory])
+    write_board(directory, board, advantages)
+    show_board(board, advantages)
 
 
 def _run_condition(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +27,17 @@ class _Column:
     head: str
     of: Callable[[AdvantageSummary], Statistic]
     write: Callable[[float], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wide:
+    """Content laid out at a width of its own, which may exceed the console's."""
+
+    content: RenderableType
+    width: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.content, options.update(width=self.width))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +133,7 @@ def print_advantages(summaries: Sequence[AdvantageSummary], console: Console) ->
         parts += [Text(), Text(section.title, style="bold"), *_terminal_tables(summaries, section, width, ascii_only)]
     parts += [Text(), Text("Counts", style="bold"), _terminal_counts(summaries, ascii_only)]
     parts += [Text(line, style="dim") for line in (*_LEGEND, *_notes(summaries, ascii_only=ascii_only))]
-    console.print(Group(*parts), width=width, crop=False)
+    console.print(_Wide(content=Group(*parts), width=width), crop=False)
 
 
 def render_advantages_markdown(summaries: Sequence[AdvantageSummary]) -> str:

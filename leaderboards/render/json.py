@@ -1,20 +1,29 @@
-"""The board as JSON: ``{"format_version": 1, "rows": [...], "pairs": [...]}``; what is undefined is null."""
+"""The board as JSON; what is undefined is null.
+
+``{"format_version": 1, "rows": [...], "pairs": [...], "advantages": [...]}``.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from sdbench.leaderboards.advantages import AdvantageSummary
 from sdbench.leaderboards.board import Board, Pair, Row, Score
 from sdbench.leaderboards.schema import FORMAT_VERSION
 
 
-def render_json(board: Board) -> str:
-    """The board as JSON text: shares in [0, 1], rows in order of rank, the same board always the same text."""
+def render_json(board: Board, advantages: Sequence[AdvantageSummary] = ()) -> str:
+    """The board as JSON text: shares in [0, 1], rows in order of rank, the same board always the same text.
+
+    ``advantages``: token advantages of the conditions that were diagnosed, under a key of that name.
+    """
     content = {
         "format_version": FORMAT_VERSION,
         "rows": [_row(board, row) for row in board.rows],
         "pairs": [_pair(pair) for pair in board.pairs],
+        "advantages": [summary.to_json() for summary in advantages],
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 

@@ -165,7 +165,7 @@ def test_undefined_is_said_and_null() -> None:
 
 def test_json_has_the_shape_of_the_front_door(board: Board) -> None:
     content = json.loads(render_json(board))
-    assert list(content) == ["format_version", "rows", "pairs"]
+    assert list(content) == ["format_version", "rows", "pairs", "advantages"]
     assert content["format_version"] == 1
     row = content["rows"][0]
     assert row["condition"] == "step_aligned_critique"
