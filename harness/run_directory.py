@@ -274,6 +274,17 @@ class RunDirectory:
         """The base model's score on the validation problems."""
         return self.base.root / "validation.json"
 
+    def curve_files(self) -> list[tuple[str, int, Path]]:
+        """Condition, training seed and record of every learning curve whose condition is finished."""
+        paths = sorted((self.root / "conditions").glob("*/seed-*/results.json"), key=_condition_key)
+        found = [(*_condition_key(path), ConditionFolder(path.parent).validation) for path in paths]
+        return [(name, seed, path) for name, seed, path in found if path.is_file()]
+
+    @property
+    def curves_markdown(self) -> Path:
+        """The learning curves as a page."""
+        return self.root / "curves.md"
+
     @property
     def tuning_json(self) -> Path:
         """A whole sweep of learning rates as data."""

@@ -10,6 +10,7 @@ from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
 from sdbench.harness.run_directory import ModelFolder, RunDirectory, write_json, write_result
 from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.curves import curve_recorder, curves_of, show_curves, write_curves
 from sdbench.harness.stages.diagnose import diagnose_base
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
@@ -59,7 +60,10 @@ def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
                 )
     board, advantages = board_of([directory]), advantages_of([directory])
     write_board(directory, board, advantages)
+    curves = curves_of(directory)
+    write_curves(directory, curves)
     show_board(board, advantages)
+    show_curves(curves)
 
 
 def _run_condition(
@@ -85,6 +89,7 @@ def _run_condition(
         grader=grader,
         reporter=reporter,
         name=name,
+        curve=curve_recorder(plan, folder, grader=grader),
     )
     model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
     _evaluate(

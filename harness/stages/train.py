@@ -11,7 +11,13 @@ from sdbench.leaderboards.schema import TrainingSummary
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.conditions import ConditionSpec
-from sdbench.trainers.local.settings import ProgressCallback, TrainerOutputs, TrainingProgress, TrainingRecord
+from sdbench.trainers.local.settings import (
+    LearningCurve,
+    ProgressCallback,
+    TrainerOutputs,
+    TrainingProgress,
+    TrainingRecord,
+)
 from sdbench.trainers.local.trainer import train_condition
 
 
@@ -25,6 +31,7 @@ def train_stage(
     grader: Grader,
     reporter: Reporter,
     name: str,
+    curve: LearningCurve | None = None,
 ) -> TrainingRecord:
     """Train, or read back what a finished training spent."""
     outputs = TrainerOutputs(
@@ -47,6 +54,7 @@ def train_stage(
             grader=grader,
             critic=plan.critic,
             progress=progress,
+            curve=curve,
         )
 
     if folder.checkpoint.is_dir():
