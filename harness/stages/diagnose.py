@@ -43,6 +43,7 @@ FORMAT_VERSION = 1
 class DiagnosisPlan:
     """A diagnosis that can begin: a loaded checkpoint, the conditions to try on it, and the problems."""
 
+    model: str
     checkpoint: Checkpoint
     conditions: tuple[ConditionSpec, ...]
     problems: tuple[Problem, ...]
@@ -125,6 +126,7 @@ def prepare_diagnosis(
             )
         check_condition(condition, feedback=kind, problems=problems, critic=critic)
     return DiagnosisPlan(
+        model=model,
         checkpoint=checkpoint,
         conditions=conditions,
         problems=tuple(problems),
@@ -170,7 +172,9 @@ def execute_diagnosis(plan: DiagnosisPlan, *, reporter: Reporter | None = None, 
     summaries = [summarise_advantages(header, records) for header, records in found]
     if plan.out is not None:
         _write(plan, RunDirectory(plan.out), found, summaries)
-    show_advantages(summaries, stream)
+    from rich.console import Console
+
+    print_advantages(summaries, Console(file=stream), subject=plan.model)
 
 
 def diagnose_base(plan: RunPlan, *, grader: Grader, reporter: Reporter) -> None:
@@ -190,13 +194,6 @@ def diagnose_base(plan: RunPlan, *, grader: Grader, reporter: Reporter) -> None:
         for condition in wanted:
             header, records = diagnoser.diagnose(condition)
             write_atomically(plan.directory.advantages(condition.name), write_records(header, records))
-
-
-def show_advantages(summaries: Sequence[AdvantageSummary], stream: TextIO | None = None) -> None:
-    """The tables on stdout (or another stream)."""
-    from rich.console import Console
-
-    print_advantages(summaries, Console(file=stream))
 
 
 def _load(
@@ -283,7 +280,7 @@ def _write(
             directory.advantages_json,
             {"format_version": FORMAT_VERSION, "advantages": [summary.to_json() for summary in summaries]},
         )
-        write_atomically(directory.advantages_markdown, render_advantages_markdown(summaries))
+        write_atomically(directory.advantages_markdown, render_advantages_markdown(summaries, subject=plan.model))
         directory.write_manifest(
             kind="diagnosis",
             status="done",

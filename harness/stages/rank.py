@@ -15,6 +15,9 @@ from sdbench.leaderboards.render.markdown import render_markdown
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.token_records import read_records
 
+# What a run diagnoses.
+DIAGNOSED = "the base, before training"
+
 
 def board_of(directories: Sequence[RunDirectory]) -> Board:
     """The board over every finished result of these folders.
@@ -41,15 +44,16 @@ def board_of(directories: Sequence[RunDirectory]) -> Board:
 def advantages_of(directories: Sequence[RunDirectory]) -> list[AdvantageSummary]:
     """What every diagnosed condition of these runs did to the base, computed from the records.
 
-    Of several runs each label bears its folder's name.
+    In the order of the recipe; of several runs each label bears its folder's name.
 
     Raises:
         UserError: a file of records is damaged.
     """
     summaries = []
     for directory in directories:
-        for path in directory.advantage_files():
-            header, records = read_records(path)
+        found = [read_records(path) for path in directory.advantage_files()]
+        order = list(directory.resolved_recipe()["conditions"]) if found else []
+        for header, records in sorted(found, key=lambda pair: order.index(pair[0].condition)):
             label = header.condition if len(directories) == 1 else f"{header.condition} ({directory.root.name})"
             summaries.append(summarise_advantages(header, records, label=label))
     return summaries
@@ -64,7 +68,7 @@ def write_board(directory: RunDirectory, board: Board, advantages: Sequence[Adva
 def markdown_of(board: Board, advantages: Sequence[AdvantageSummary]) -> str:
     """The board as a page, token advantages below it."""
     page = render_markdown(board)
-    return f"{page}\n{render_advantages_markdown(advantages)}" if advantages else page
+    return f"{page}\n{render_advantages_markdown(advantages, subject=DIAGNOSED)}" if advantages else page
 
 
 def show_board(board: Board, advantages: Sequence[AdvantageSummary] = (), stream: TextIO | None = None) -> None:
@@ -75,7 +79,7 @@ def show_board(board: Board, advantages: Sequence[AdvantageSummary] = (), stream
 
     console = Console(file=stream)
     print_board(board, console)
-    print_advantages(advantages, console)
+    print_advantages(advantages, console, subject=DIAGNOSED)
 
 
 def _named_contrasts(directory: RunDirectory) -> list[tuple[str, str]] | None:

@@ -93,7 +93,7 @@ _SECTIONS = (
         ),
     ),
     _Section(
-        title="Can the teacher read its context? Its own accuracy, %, before training",
+        title="Can the teacher read its context? Its accuracy when it generates, %",
         columns=(
             _Column(head="without", of=lambda row: row.readability.alone, write=_percent),
             _Column(head="with context", of=lambda row: row.readability.with_context, write=_percent),
@@ -108,27 +108,33 @@ _LEGEND = (
 )
 
 
-def advantages_title(summaries: Sequence[AdvantageSummary]) -> str:
-    """What was measured, for example ``Token advantages: 48 problems, 2 samples each, teacher live, ...``."""
+def advantages_title(summaries: Sequence[AdvantageSummary], *, subject: str) -> str:
+    """What was measured, for example ``Token advantages of the base: 48 problems, 2 samples each, teacher live, ...``.
+
+    ``subject`` says which checkpoint it was measured on.
+    """
     headers = [summary.header for summary in summaries]
 
     def one(values: Sequence[object]) -> str:
         return str(values[0]) if len(set(values)) == 1 else "various"
 
     return (
-        f"Token advantages: {one([h.problems for h in headers])} problems, {one([h.samples for h in headers])} samples "
-        f"each, teacher {one([h.teacher for h in headers])}, {one([h.divergence for h in headers])}, temperature "
-        f"{one([h.temperature for h in headers])}"
+        f"Token advantages of {subject}: {one([h.problems for h in headers])} problems, "
+        f"{one([h.samples for h in headers])} samples each, teacher {one([h.teacher for h in headers])}, "
+        f"{one([h.divergence for h in headers])}, temperature {one([h.temperature for h in headers])}"
     )
 
 
-def print_advantages(summaries: Sequence[AdvantageSummary], console: Console) -> None:
+def print_advantages(summaries: Sequence[AdvantageSummary], console: Console, *, subject: str) -> None:
     """Print the tables. A console narrower than 80 columns gets the layout of 80."""
     if not summaries:
         return
     ascii_only = not console.encoding.lower().startswith("utf")
     width = max(MIN_WIDTH, console.width)
-    parts: list[RenderableType] = [Text(), Text(_heading(summaries, ascii_only=ascii_only), style="bold")]
+    parts: list[RenderableType] = [
+        Text(),
+        Text(clean(advantages_title(summaries, subject=subject), ascii_only=ascii_only), style="bold"),
+    ]
     for section in _SECTIONS:
         parts += [Text(), Text(section.title, style="bold"), *_terminal_tables(summaries, section, width, ascii_only)]
     parts += [Text(), Text("Counts", style="bold"), _terminal_counts(summaries, ascii_only)]
@@ -136,11 +142,11 @@ def print_advantages(summaries: Sequence[AdvantageSummary], console: Console) ->
     console.print(_Wide(content=Group(*parts), width=width), crop=False)
 
 
-def render_advantages_markdown(summaries: Sequence[AdvantageSummary]) -> str:
+def render_advantages_markdown(summaries: Sequence[AdvantageSummary], *, subject: str) -> str:
     """The same as Markdown, empty where there is nothing to show."""
     if not summaries:
         return ""
-    parts = [f"## {escape(advantages_title(summaries))}"]
+    parts = [f"## {escape(advantages_title(summaries, subject=subject))}"]
     for section in _SECTIONS:
         heads = ["condition", *(escape(column.head.replace("\n", " ")) for column in section.columns)]
         rows = [
@@ -152,10 +158,6 @@ def render_advantages_markdown(summaries: Sequence[AdvantageSummary]) -> str:
     parts.append(f"### Counts\n\n{_markdown_table(['condition', *(h.replace(chr(10), ' ') for h in _COUNTS)], rows)}")
     parts.append("\n".join(f"- {escape(line)}" for line in (*_LEGEND, *_notes(summaries, ascii_only=False))))
     return "\n\n".join(parts) + "\n"
-
-
-def _heading(summaries: Sequence[AdvantageSummary], *, ascii_only: bool) -> str:
-    return clean(advantages_title(summaries), ascii_only=ascii_only)
 
 
 def _limits(statistic: Statistic, write: Callable[[float], str]) -> str:

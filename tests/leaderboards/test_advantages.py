@@ -185,7 +185,7 @@ def summaries(label: str = "reference") -> list[AdvantageSummary]:
 
 def printed(rows: Sequence[AdvantageSummary], *, width: int, encoding: str = "utf-8") -> list[str]:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    print_advantages(rows, Console(file=stream, width=width, force_terminal=False))
+    print_advantages(rows, Console(file=stream, width=width, force_terminal=False), subject="a model")
     stream.flush()
     stream.seek(0)
     return stream.read().splitlines()
@@ -203,17 +203,17 @@ def test_tables_fit_the_terminal_and_no_cell_is_cut(width: int) -> None:
 
 
 def test_markdown_holds_every_number_with_limits_and_counts() -> None:
-    text = render_advantages_markdown(summaries())
+    text = render_advantages_markdown(summaries(), subject="a model")
     (first,) = [line for line in text.splitlines() if line.startswith("| reference |") and "-1." in line]
     assert "2/2)" in first  # two very errors of two problems
     assert "| undef. |" in text
-    assert render_advantages_markdown([]) == ""
+    assert render_advantages_markdown([], subject="a model") == ""
 
 
 def test_names_from_outside_do_no_harm() -> None:
     hostile = "x\x1b[31m|<b>"
     assert "\x1b" not in "\n".join(printed(summaries(hostile), width=80))
-    assert "<b>" not in render_advantages_markdown(summaries(hostile))
+    assert "<b>" not in render_advantages_markdown(summaries(hostile), subject=hostile)
     assert all(line.isascii() for line in printed(summaries("naïve"), width=80, encoding="ascii"))
 
 
