@@ -76,7 +76,7 @@ _SECTIONS = (
             _Column(head="first error", of=_advantage(TokenClass.FIRST_ERROR), write=_nats),
             _Column(head="after error", of=_advantage(TokenClass.AFTER_ERROR), write=_nats),
             _Column(head="notation", of=_advantage(TokenClass.NOTATION), write=_nats),
-            _Column(head="very error", of=lambda row: row.error_advantage, write=_nats),
+            _Column(head="at the error", of=lambda row: row.error_advantage, write=_nats),
             _Column(head="right results", of=lambda row: row.correct_results, write=_nats),
         ),
     ),
@@ -102,7 +102,7 @@ _SECTIONS = (
     ),
 )
 _LEGEND = (
-    "very error: the tokens that the first errors lie in. right results: result digits of correct steps.",
+    "at the error: the tokens that the first errors lie in. right results: result digits of correct steps.",
     "AUROC: how well -A ranks those error tokens above all tokens of correct steps; results: among result digits.",
     "negative on correct: share of the sum of -A, where A < 0, that lies on correct steps.",
 )

@@ -198,7 +198,7 @@ def test_tables_fit_the_terminal_and_no_cell_is_cut(width: int) -> None:
     text = "\n".join(lines)
     assert "…" not in text
     assert "undef." in text
-    for expected in ("correct", "first error", "very error", "AUROC", "divergence", "with context", "gain, points"):
+    for expected in ("correct", "first error", "at the error", "AUROC", "divergence", "with context", "gain, points"):
         assert expected in text
 
 
