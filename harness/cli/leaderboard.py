@@ -17,6 +17,7 @@ def leaderboard(
     from sdbench.harness.run_directory import RunDirectory, write_atomically
     from sdbench.harness.stages.curves import curves_of, show_curves
     from sdbench.harness.stages.rank import advantages_of, board_of, markdown_of, show_board
+    from sdbench.harness.stages.rates import rates_of, show_rates
     from sdbench.leaderboards.render.json import render_json
     from sdbench.tasks.errors import UserError
 
@@ -24,6 +25,7 @@ def leaderboard(
         raise UserError(f"--markdown {markdown} cannot be written; give a file in a folder that exists")
     directories = [RunDirectory.existing(path) for path in runs]
     board, advantages = board_of(directories), advantages_of(directories)
+    rates = [rates_of(directory) for directory in directories]
     curves = [curves_of(directory) for directory in directories]
     if markdown is not None:
         write_atomically(markdown, markdown_of(board, advantages))
@@ -31,5 +33,6 @@ def leaderboard(
         typer.echo(render_json(board, advantages))
     elif markdown is None:
         show_board(board, advantages)
-        for curve_set in curves:
+        for sentences, curve_set in zip(rates, curves, strict=True):
+            show_rates(sentences)
             show_curves(curve_set)

@@ -29,7 +29,7 @@ def check_tuned_rates(recipe: Recipe, *, folder: Path | None, label: str) -> Non
     Raises:
         UserError: the file cannot be read, lacks a condition, tuned it with other settings or chose another rate.
     """
-    name, tuning = _tuning_beside(recipe, folder=folder, label=label)
+    name, tuning = tuning_beside(recipe, folder=folder, label=label)
     for condition, spec in recipe.conditions.items():
         if condition not in tuning.choices:
             raise UserError(
@@ -58,13 +58,18 @@ def check_reported_seeds(recipe: Recipe, *, folder: Path | None, label: str) -> 
     Raises:
         UserError: the file cannot be read, or a seed is in both.
     """
-    name, tuning = _tuning_beside(recipe, folder=folder, label=label)
+    name, tuning = tuning_beside(recipe, folder=folder, label=label)
     shared = sorted(set(tuning.grid.seeds) & set(recipe.training_seeds))
     if shared:
         raise UserError(f"{label}: training seed {shared[0]} is one that {name} tuned with; report other seeds")
 
 
-def _tuning_beside(recipe: Recipe, *, folder: Path | None, label: str) -> tuple[str, TuningFile]:
+def tuning_beside(recipe: Recipe, *, folder: Path | None, label: str) -> tuple[str, TuningFile]:
+    """Name and content of the tuning file that a recipe carries.
+
+    Raises:
+        UserError: it cannot be read, or is not named as a file beside the recipe.
+    """
     name = recipe.tuning.file
     assert name is not None
     if Path(name).name != name or folder is None:

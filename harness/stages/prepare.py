@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sdbench.harness.recipes.loader import read_recipe, recipe_from_data, resolve_recipe
 from sdbench.harness.recipes.overrides import parse_override
+from sdbench.harness.recipes.rates import tuning_beside
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
 from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_stratum
 from sdbench.harness.training_data import read_training_data, split_heldout
+from sdbench.leaderboards.tuning_file import TuningFile
 from sdbench.tasks.errors import UserError, suggestion
 from sdbench.tasks.nano.training_problems import training_problems
 from sdbench.tasks.problem import Problem
@@ -61,6 +63,7 @@ class RunPlan:
         prompt_format: how student and teacher are asked.
         suite: cut down to the recipe's tasks and limit.
         validation: what learning curves or a sweep of learning rates are scored on; None where neither is asked for.
+        tuning: the sweep that chose the recipe's learning rates, where it carries one.
         hashes: of base, training data and prompts, for the manifest; with the recipe they say which run this is.
     """
 
@@ -78,6 +81,7 @@ class RunPlan:
     k: int
     sampling: SamplingSettings
     validation: ValidationSet | None
+    tuning: TuningFile | None
     hashes: dict[str, str]
     plugins: tuple[Plugin, ...]
 
@@ -134,6 +138,9 @@ def prepare_run(
     suite, k, sampling = _evaluation(wanted, heldout)
     candidates, validation = _validation(wanted, candidates, sampling=sampling, purpose=purpose)
     base_path = base_folder(wanted.base.model)
+    tuning = None
+    if wanted.tuning.file is not None:
+        _, tuning = tuning_beside(wanted, folder=source.folder, label=source.label)
     held = RunDirectory.existing(out) if out is not None and state is OutState.RUN else None
     whole = wanted if held is None else _merge_with_folder(held, wanted, purpose)
     loaded = _load_base(base_path, wanted)
@@ -167,6 +174,7 @@ def prepare_run(
         k=k,
         sampling=sampling,
         validation=validation,
+        tuning=tuning,
         hashes=hashes,
         plugins=tuple(plugins),
     )

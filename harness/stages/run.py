@@ -16,6 +16,7 @@ from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import LoadedBase, Purpose, RunPlan
 from sdbench.harness.stages.rank import advantages_of, board_of, show_board, write_board
+from sdbench.harness.stages.rates import rates_of, show_rates, write_tuning
 from sdbench.harness.stages.train import summary_of, train_stage
 from sdbench.leaderboards.board import BASE
 from sdbench.leaderboards.schema import TrainingSummary
@@ -63,6 +64,7 @@ def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
     curves = curves_of(directory)
     write_curves(directory, curves)
     show_board(board, advantages)
+    show_rates(rates_of(directory))
     show_curves(curves)
 
 
@@ -147,6 +149,7 @@ def write_head(plan: RunPlan, *, kind: Purpose) -> None:
     """Recipe and manifest. The manifest is what makes a folder a run, so it is written after the recipe."""
     directory: RunDirectory = plan.directory
     directory.write_recipe(text=plan.recipe_text, resolved=plan.recipe.as_data())
+    write_tuning(plan)
     if plan.heldout:
         write_json(directory.heldout, [{"id": p.id, "text": p.text, "answer": p.answer} for p in plan.heldout])
     code = code_state()

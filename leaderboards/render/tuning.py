@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
@@ -104,6 +104,30 @@ def render_tuning_markdown(tuning: TuningFile) -> str:
         )
         + "\n"
     )
+
+
+def rates_summary(rates: Mapping[str, float], *, tuning: TuningFile | None) -> list[str]:
+    """Sentences about the learning rates that conditions were trained with, and the sweep behind them, if any."""
+    listed = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
+    if tuning is None:
+        return [f"Learning rates, not chosen by `sdbench tune`: {listed}."]
+    cost = tuning.cost
+    sentences = [
+        f"Learning rates: {listed}.",
+        f"They were chosen by one rule on validation problems, at the cost of {count(cost.trainings)} trainings, "
+        f"{count(cost.rollouts)} rollouts, {count(cost.student_tokens)} student and {count(cost.teacher_tokens)} "
+        "teacher tokens: see tuning.md.",
+    ]
+    for name, rate in rates.items():
+        choice = tuning.choices.get(name)
+        if choice is None:
+            sentences.append(f"But {name} was not tuned.")
+        elif choice.learning_rate != rate:
+            chosen = "none" if choice.learning_rate is None else f"{choice.learning_rate:g}"
+            sentences.append(f"But {name} was trained at {rate:g}, and the sweep chose {chosen}.")
+        elif choice.at_edge:
+            sentences.append(f"But for {name} the best rate lies at the bound of the grid.")
+    return sentences
 
 
 def title(tuning: TuningFile) -> str:

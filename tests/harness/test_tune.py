@@ -223,3 +223,27 @@ def test_bad_input(
     assert message in refused.err
     assert len(refused.err.splitlines()) == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_run_tells_who_chose_its_rates(call: Call, tmp_path: Path, command: tuple[Any, ...], recipe: Path) -> None:
+    assert call(*command, "--out", "sweep").code == 0
+    tuning = read_tuning(tmp_path / "sweep" / "tuning.json")
+    run = ("run", *command[1:], "--condition", "null_wrapper", "--set", "evaluation.k=1", "--set", "evaluation.limit=1")
+    untuned = call(*run, "--out", "untuned")
+    assert untuned.code == 0, untuned.err
+    assert "Learning rates, not chosen by `sdbench tune`: null_wrapper 0.0003." in untuned.out
+
+    (tmp_path / "tiny.tuning.json").write_bytes((tmp_path / "sweep" / "tuning.json").read_bytes())
+    text = RECIPE.replace("[tuning]", '[tuning]\nfile = "tiny.tuning.json"')
+    for name, choice in tuning.choices.items():
+        text = text.replace(f"[conditions.{name}]", f"[conditions.{name}]\nlearning_rate = {choice.learning_rate!r}")
+    recipe.write_text(text)
+    tuned = call(*run, "--out", "tuned")
+    assert tuned.code == 0, tuned.err
+    chosen = tuning.choices["null_wrapper"].learning_rate
+    for shown in (tuned.out, call("leaderboard", "tuned").out):
+        line = " ".join(shown.split())
+        assert f"Learning rates: null_wrapper {chosen:g}." in line
+        assert "at the cost of 8 trainings, 32 rollouts" in line
+    assert (tmp_path / "tuned" / "tuning.json").read_bytes() == (tmp_path / "sweep" / "tuning.json").read_bytes()
+    assert (tmp_path / "tuned" / "tuning.md").read_bytes() == (tmp_path / "sweep" / "tuning.md").read_bytes()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sdbench.leaderboards.render.tuning import print_tuning, render_tuning_markdown
+from sdbench.leaderboards.render.tuning import print_tuning, rates_summary, render_tuning_markdown
 from sdbench.leaderboards.tuning import (
     CellStatus,
     RateGrid,
@@ -279,6 +279,19 @@ def test_markdown_escapes_and_marks_the_choice() -> None:
     page = render_tuning_markdown(hostile)
     assert "<b>" not in page
     assert "r\\|x" in page
+
+
+def test_what_the_board_says_of_learning_rates() -> None:
+    assert rates_summary({"a": 3e-4}, tuning=None) == ["Learning rates, not chosen by `sdbench tune`: a 0.0003."]
+    rates = {"first": 3e-4, "a_very_long_condition_name": 1e-5, "other": 0.5}
+    told = rates_summary(rates, tuning=tuning())
+    assert told[0] == "Learning rates: first 0.0003, a_very_long_condition_name 1e-05, other 0.5."
+    assert "16 trainings, 1,024 rollouts, 10.2k student and 19.2k teacher tokens" in told[1]
+    assert told[2:] == [
+        "But for a_very_long_condition_name the best rate lies at the bound of the grid.",
+        "But other was not tuned.",
+    ]
+    assert "But first was trained at 0.5, and the sweep chose 0.0003." in rates_summary({"first": 0.5}, tuning=tuning())
 
 
 def test_the_rule_names_what_it_depends_on() -> None:
