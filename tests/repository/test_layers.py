@@ -16,8 +16,8 @@ def loaded_after(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import sdbench.tasks.grading.grader, sdbench.tasks.metrics, sdbench.tasks.sampling.store",
-        "import sdbench.tasks.nano12.loader, sdbench.tasks.nano12.processing, sdbench.tasks.suites",
+        "import sdbench.tasks.grading.math_grader, sdbench.tasks.metrics, sdbench.tasks.sampling.store",
+        "import sdbench.tasks.nano12.loader, sdbench.tasks.scoring, sdbench.tasks.suites",
         "import sdbench.leaderboards.board, sdbench.leaderboards.statistics",
         "import sdbench.trainers.feedback.registry as r; r.feedback_names()",
         "from sdbench.harness.cli import main",
