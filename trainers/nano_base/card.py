@@ -133,8 +133,8 @@ def render(card: dict[str, Any], *, settings: dict[str, Any], losses: list[dict[
         "## Accuracy under each context",
         f"{card['problems']} validation problems of all twelve strata, {card['samples_per_problem']} samples each at "
         "temperature 1; all in %.",
-        "The ideal reader is what the pretraining documents themselves would score; *read*: the share of its gain over no",
-        "context that the base takes. *Follows*: share of traces on the path that the context shows.",
+        "The ideal reader is what the pretraining documents themselves would score; *read*: the share of its gain over",
+        "no context that the base takes. *Follows*: share of traces on the path that the context shows.",
         "",
         "| context | accuracy (95 %) | trained / deeper | ideal reader | read | malformed trained / deeper "
         "| in words | follows | right when following / leaving |",
