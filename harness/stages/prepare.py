@@ -339,11 +339,12 @@ def quieten_transformers() -> None:
 
 
 def _load_base(path: Path, recipe: Recipe) -> LoadedBase:
-    from sdbench.trainers.local.policy import device_of
+    from sdbench.trainers.local.policy import device_of, set_cpu_threads
     from sdbench.trainers.models import load_policy
 
     quieten_transformers()
     settings = recipe.training.trainer_settings()
+    set_cpu_threads(settings)
     device = device_of(settings)
     model, tokenizer = load_policy(path, dtype=settings.dtype, device=device)
     return LoadedBase(model=model, tokenizer=tokenizer, device=device)

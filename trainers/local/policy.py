@@ -24,6 +24,7 @@ def load_student(base: Path | str, *, settings: LocalTrainerSettings, seed: int)
     Raises:
         UserError: the folder cannot be loaded, or its model cannot be trained here.
     """
+    set_cpu_threads(settings)
     # Whole weights stay in float32, whatever is computed in: half-precision weights lose small updates.
     dtype = "float32" if settings.weights == "whole" else settings.dtype
     model, tokenizer = load_policy(base, dtype=dtype, device=device_of(settings))
@@ -51,6 +52,12 @@ def device_of(settings: LocalTrainerSettings) -> str:
     if settings.device != "auto":
         return settings.device
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def set_cpu_threads(settings: LocalTrainerSettings) -> None:
+    """Give torch the threads that the settings name, for this whole process."""
+    if settings.cpu_threads is not None:
+        torch.set_num_threads(settings.cpu_threads)
 
 
 def add_adapters(model: Any, settings: LoraSettings, *, seed: int) -> Any:

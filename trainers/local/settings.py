@@ -29,6 +29,8 @@ class LocalTrainerSettings(StrictModel):
         weights: ``whole`` trains every weight (kept in float32), ``lora`` adapters over a base kept in ``dtype``.
         dtype: what is computed in.
         device: ``auto`` takes a GPU where there is one.
+        cpu_threads: threads of torch's CPU kernels; None leaves torch's own choice, the machine's cores. A fixed number
+            gives the same numbers on machines with more of them, and a small model gains little from a second.
         temperature: what rollouts are drawn at and what losses and ratios use. Nothing is filtered out.
         max_completion_tokens: the cap of a rollout, its end token included.
         max_teacher_tokens: the most that the teacher's prompt and the completion may hold together; None is as much
@@ -45,6 +47,7 @@ class LocalTrainerSettings(StrictModel):
     lora: LoraSettings = LoraSettings()
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    cpu_threads: int | None = Field(default=None, ge=1)
     gradient_checkpointing: bool = False
     temperature: float = Field(default=1.0, gt=0)
     max_completion_tokens: int = Field(default=96, ge=1)

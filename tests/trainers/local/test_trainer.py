@@ -22,6 +22,7 @@ from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.critic.catalogue import make_critic
 from sdbench.trainers.feedback.reasons import DOES_NOT_FIT, NO_SOLUTION
 from sdbench.trainers.feedback.writers import context_writer
+from sdbench.trainers.local.policy import set_cpu_threads
 from sdbench.trainers.local.settings import LearningCurve, LocalTrainerSettings
 from sdbench.trainers.local.trainer import train_condition
 
@@ -338,3 +339,15 @@ def test_a_learning_curve_changes_no_weight_and_survives_a_kill(tmp_path: Path, 
     train(tmp_path / "killed", spec=spec, settings=saving, curve=curve_in(tmp_path / "killed", 2))
     assert rows_of(tmp_path / "killed" / "validation.jsonl") == rows
     assert_equal_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_the_threads_of_the_settings_are_torchs() -> None:
+    before = torch.get_num_threads()
+    try:
+        set_cpu_threads(LocalTrainerSettings(cpu_threads=1))
+        assert torch.get_num_threads() == 1
+        torch.set_num_threads(2)
+        set_cpu_threads(LocalTrainerSettings())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
