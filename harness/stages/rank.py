@@ -31,6 +31,8 @@ def board_of(directories: Sequence[RunDirectory]) -> Board:
     results = []
     for directory in directories:
         found = directory.results()
+        if not found and directory.kind == "tuning":
+            raise UserError(f"{directory.root} was made by `sdbench tune` and ranks nothing; read its tuning.md")
         if not found:
             raise UserError(f"{directory.root} has no finished results yet; go on with `sdbench run --out` first")
         results += found

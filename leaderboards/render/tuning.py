@@ -50,7 +50,8 @@ class _Page:
     def _rates(self) -> Table:
         groups = group_names(self._tuning)
         table = _plain_table()
-        table.add_column("condition", max_width=_MAX_NAME, overflow="fold")
+        longest = max(Text(self._clean(name)).cell_len for name in ("condition", *self._tuning.conditions))
+        table.add_column("condition", width=min(longest, _MAX_NAME), overflow="fold")
         table.add_column("rate", justify="right", no_wrap=True)
         table.add_column("macro", justify="right", no_wrap=True)
         for name in groups:
@@ -147,6 +148,8 @@ def notes(tuning: TuningFile) -> list[str]:
         for name, choice in tuning.choices.items()
         if choice.learning_rate is None
     ]
+    if any(choice.at_edge for choice in tuning.choices.values()):
+        found.append("* The best rate lies at a bound that the grid may not pass.")
     unknown = sum(cell.teacher_tokens is None for cell in tuning.cells)
     if unknown:
         found.append(
@@ -171,7 +174,7 @@ def remark(tuning: TuningFile, condition: str, score: RateScore) -> str:
     """What is to be known of a row: chosen or not, and where the grid was stopped."""
     choice = tuning.choices[condition]
     if score.learning_rate == choice.learning_rate:
-        return "chosen, at the bound" if choice.at_edge else "chosen"
+        return "chosen*" if choice.at_edge else "chosen"
     return "out" if score.macro is None else ""
 
 
