@@ -3,6 +3,10 @@
 At no time do the N x V logits of a whole batch exist. Each chunk is a checkpoint: its logits are dropped after the
 forward pass and computed once more in the backward pass, so one chunk's logits of student and teacher are the most that
 is held. Logits of half precision are widened to float32 before the softmax.
+
+On a CPU with glibc, let a chunk's logits take at least 32 MiB where there are several chunks (``chunk_tokens`` x V x 4
+bytes): smaller buffers come from a heap that reuses them badly (measured with glibc 2.36), and the process then grows
+with the number of tokens although the buffers are free.
 """
 
 from __future__ import annotations
