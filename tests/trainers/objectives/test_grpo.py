@@ -31,8 +31,8 @@ def test_advantages_by_hand():
 
 @pytest.mark.parametrize("std_normalisation", [True, False])
 def test_degenerate_groups_have_advantages_of_exactly_zero(std_normalisation):
-    # The float32 mean of three times 0.1 is not 0.1: without care a rounding would be normalised to an advantage of 1.
-    group = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.1, 0.1, 0.1], [1.0, 0.0, 0.0]])
+    # The float32 mean of three times 0.11 is not 0.11: without care that rounding would be an advantage.
+    group = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.11, 0.11, 0.11], [1.0, 0.0, 0.0]])
     advantages = group_advantages(rewards_PG=group, std_normalisation=std_normalisation)
     assert advantages[:3].tolist() == [[0.0] * 3] * 3
     assert advantages[3, 0] > 0
