@@ -79,6 +79,7 @@ def test_two_steps_of_each_of_the_three_conditions(own_model: Path, tmp_path: Pa
     conditions = ["binary_reward", "reference_solution", "step_aligned_critique"]
     settings = [
         'training.weights="lora"',
+        "training.seeds=[0]",
         'critic.name="scripted"',
         "defaults.budget.steps=2",
         "defaults.budget.rollouts_per_step=4",
