@@ -75,7 +75,7 @@ class _Page:
 
     def _content(self) -> RenderableType:
         low, high = accuracy_range([row.curve for row in self._rows])
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
+        table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
         table.add_column("condition", max_width=_MAX_NAME, overflow="fold")
         table.add_column("start", justify="right", no_wrap=True)
         table.add_column("curve", no_wrap=True)
