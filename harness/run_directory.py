@@ -30,6 +30,16 @@ FORMAT_VERSION = 1
 RUNS_FOLDER = "runs"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
+_BEFORE_MANIFEST = {
+    _LOCK,
+    "logs",
+    "recipe.toml",
+    "recipe.resolved.json",
+    "code.diff",
+    "problems",
+    "tuning.json",
+    "tuning.md",
+}
 
 RunKind = Literal["run", "evaluation", "tuning", "diagnosis"]
 
@@ -131,7 +141,10 @@ def inspect_out(out: Path) -> OutState:
             raise UserError(f"--out {out} is not writable; choose another folder")
         if (out / _MANIFEST).is_file():
             return OutState.RUN
-        if any(entry.name != _LOCK for entry in out.iterdir()):
+        names = {entry.name for entry in out.iterdir()}
+        # Our lock and what is written before the manifest: a call that was killed early, and may go on.
+        left_early = {name for name in names if name in _BEFORE_MANIFEST or name.endswith(".tmp")}
+        if names and not (_LOCK in names and names == left_early):
             raise UserError(f"--out {out} is not empty and holds no sdbench run; choose a new folder")
         return OutState.EMPTY
     if out.exists() or out.is_symlink():

@@ -27,7 +27,8 @@ def _training_key(result: CheckpointResult) -> str:
     training = result.training
     if training is None:
         return ""
-    return repr((training.feedback, training.objective, training.teacher, training.learning_rate, training.steps))
+    named = (training.feedback, training.objective, training.teacher, training.learning_rate, training.steps)
+    return repr((*named, training.digest))
 
 
 def group_into_rows(results: Sequence[CheckpointResult]) -> list[list[CheckpointResult]]:

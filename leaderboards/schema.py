@@ -44,7 +44,10 @@ class EvaluationSettings(_Strict):
 
 
 class TrainingSummary(_Strict):
-    """What a condition was trained with and what it spent."""
+    """What a condition was trained with and what it spent.
+
+    ``digest``: hash of all it was trained from and with but the seed; results of one row share it.
+    """
 
     feedback: str
     objective: str
@@ -55,6 +58,7 @@ class TrainingSummary(_Strict):
     student_tokens: int
     teacher_tokens: int
     unbuilt: dict[str, int] = Field(default_factory=dict)
+    digest: str = ""
 
 
 class CheckpointResult(_Strict):

@@ -150,8 +150,8 @@ def choose_format(
 ) -> PromptFormat:
     """The format of a run, by one rule.
 
-    ``chat`` where the tokenizer has a chat template; else ``nano`` where every problem is a nano problem; else
-    ``plain``.
+    ``nano`` where every problem is a nano problem, since the nano benchmarks are asked in that form whatever the model;
+    else ``chat`` where the tokenizer has a chat template; else ``plain``.
 
     Raises:
         UserError: there are no problems, the tokenizer cannot write one of them, or a setting has no meaning in the
@@ -161,10 +161,10 @@ def choose_format(
         raise UserError("no problems: a prompt format is chosen from the problems, give at least one")
     chosen = settings or PromptSettings()
     prompt_format: PromptFormat
-    if tokenizer.chat_template:
-        prompt_format = ChatFormat(tokenizer, **chosen.model_dump())
-    elif all(_is_nano(problem.text) for problem in problems):
+    if all(_is_nano(problem.text) for problem in problems):
         prompt_format = NanoFormat(tokenizer)
+    elif tokenizer.chat_template:
+        prompt_format = ChatFormat(tokenizer, **chosen.model_dump())
     else:
         prompt_format = PlainFormat(tokenizer)
     if prompt_format.name != "chat" and chosen != PromptSettings():

@@ -84,4 +84,5 @@ def summary_of(record: TrainingRecord) -> TrainingSummary:
         student_tokens=record.student_tokens,
         teacher_tokens=record.teacher_tokens,
         unbuilt=record.unbuilt,
+        digest=record.digest,
     )

@@ -111,6 +111,15 @@ def test_whole_way_then_going_on(
     assert call(*command, "--all", "--out", "two").code == 0
     assert files_of(tmp_path / "two") == files_of(one)
 
+    # Another seed draws other samples.
+    assert call(*command, "--all", "--out", "three", "--seed", "1").code == 0
+    for name in ("base", "conditions/null_wrapper/seed-{}", "conditions/binary_reward/seed-{}"):
+        one_result, three_result = (
+            json.loads((tmp_path / run / name.format(seed) / "results.json").read_text())["tasks"]
+            for run, seed in (("one", 0), ("three", 1))
+        )
+        assert one_result != three_result
+
     # Another seed, setting, base or data is another run.
     for arguments, message in (
         (("--seed", "1"), "recipe.seed is 0 there and 1 here"),

@@ -38,6 +38,18 @@ def test_state_of_out(tmp_path: Path) -> None:
     assert inspect_out(tmp_path) is OutState.RUN
 
 
+def test_a_call_killed_before_its_manifest_may_go_on_and_a_foreign_folder_may_not(tmp_path: Path) -> None:
+    ours = RunDirectory(tmp_path / "ours")
+    with ours.locked(), ours.attempt():
+        ours.write_recipe(text="", resolved={})
+    (ours.root / ".recipe.toml.x1.tmp").write_text("cut")
+    assert inspect_out(ours.root) is OutState.EMPTY
+    foreign = tmp_path / "foreign"
+    (foreign / "logs").mkdir(parents=True)
+    with pytest.raises(UserError, match="is not empty and holds no sdbench run"):
+        inspect_out(foreign)
+
+
 def test_manifest_of_another_format_or_damaged_is_refused(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text('{"format_version": 2}')

@@ -270,3 +270,13 @@ def test_pass_counts_graded_samples_alone() -> None:
     assert board.rows[0].macro.pass_at_k == pytest.approx((1 - 1 / 3) / 2)  # one right in three graded, none in four
     strict = build_board([result("a", {"t": ["cwwu", "wwww"]})], pass_k=4)
     assert strict.rows[0].macro.pass_at_k == 0.0  # the first problem does not determine pass@4 and is left out
+
+
+def test_seeds_of_trainings_that_differ_in_a_setting_are_no_row_together() -> None:
+    first, second = result("a", SMALL, seed=0), result("a", SMALL, seed=1)
+    assert first.training is not None
+    other = second.model_copy(update={"training": first.training.model_copy(update={"digest": "another"})})
+    assert len(build_board([first, second]).rows) == 1
+    board = build_board([first, other])
+    assert len(board.rows) == 2
+    assert any("differ in base, training problems or a setting" in note for note in board.notes)

@@ -84,7 +84,8 @@ def test_plain_begins_as_the_tokenizer_begins() -> None:
 
 def test_the_rule() -> None:
     assert choose_format(build_tokenizer(), [NANO]).name == "nano"
-    assert choose_format(byte_tokenizer(template=TEMPLATE), [NANO]).name == "chat"
+    assert choose_format(byte_tokenizer(template=TEMPLATE), [NANO]).name == "nano"
+    assert choose_format(byte_tokenizer(template=TEMPLATE), [NANO, WORDED]).name == "chat"
     assert choose_format(byte_tokenizer(), [NANO, WORDED]).name == "plain"
     assert choose_format(byte_tokenizer(), [WORDED]).name == "plain"
 

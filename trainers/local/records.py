@@ -13,26 +13,23 @@ from sdbench.trainers.local.update import UpdateResult
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows, one JSON line each; NaN is refused."""
+    """Add rows, one JSON line each, in ASCII: no line separator of a model's text can break a line. NaN is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     with path.open("a", encoding="utf-8") as stream:
         stream.write(text)
 
 
 def keep_steps(path: Path, *, finished_steps: int) -> None:
-    """Drop the rows of steps that the saved state does not hold, and a last line that a kill cut short."""
+    """Drop the rows of steps that the saved state does not hold, and a last line that a kill cut short.
+
+    Raises:
+        ValueError: a line before the last is broken; nothing is dropped then.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break  # only the last line can be cut short
-        if row["step"] > finished_steps:
-            break
-        kept.append(line + "\n")
+    *lines, _cut_short = path.read_text(encoding="utf-8").split("\n")  # a whole line ends with its newline
+    kept = [line + "\n" for line in lines if json.loads(line)["step"] <= finished_steps]
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text("".join(kept), encoding="utf-8")
     temporary.replace(path)

@@ -110,6 +110,7 @@ class TrainingRecord:
         teacher_tokens: tokens the teacher read, prompt and completion.
         unbuilt: rollouts without a context, by reason.
         ungraded: rollouts that the grader could not judge, and that reward could not use.
+        digest: hash of all that was trained from and with (condition, base, pool, settings, critic) but the seed.
     """
 
     feedback: str
@@ -123,6 +124,7 @@ class TrainingRecord:
     unbuilt: dict[str, int]
     ungraded: int
     reveals: tuple[str, ...]
+    digest: str = ""
 
 
 Phase = Literal["rollouts", "grading", "feedback", "update", "validation", "saving"]

@@ -339,6 +339,7 @@ class _Training:
             unbuilt=dict(sorted(self.spent.unbuilt.items())),
             ungraded=self.spent.ungraded,
             reveals=self.feedback.reveals.names,
+            digest=self.identity["seedless_identity"],
         )
 
     def _save(self) -> None:
@@ -457,11 +458,21 @@ def _identity(
         # How often the state is saved and where it stops changes no weight.
         "settings": settings.model_dump(mode="json", exclude={"save_state_every_steps", "max_unbuilt_share"}),
         "critic": None if critic is None else critic.name,
-        "seed": seed,
     }
-    identity = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+    seedless = _digest(made_from)
+    made_from["seed"] = seed
     packages = {name: version(name) for name in ("sdbench", "torch", "transformers", "peft")}
-    return {"format_version": 1, "identity": identity, **made_from, "packages": packages}
+    return {
+        "format_version": 1,
+        "identity": _digest(made_from),
+        "seedless_identity": seedless,
+        **made_from,
+        "packages": packages,
+    }
+
+
+def _digest(made_from: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _record_of(saved: dict[str, Any]) -> TrainingRecord:
