@@ -91,6 +91,8 @@ def _text(path: Path, where: str, column: str, value: Any) -> str:
         raise UserError(f"--train-data {path}: {where}: {column} = {value!r} must be a string")
     if not value.strip():
         raise UserError(f"--train-data {path}: {where}: {column} is empty; fill it in or remove the row")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise UserError(f"--train-data {path}: {where}: {column} holds half a surrogate pair; mend or remove the row")
     return value
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdbench.harness.recipes.loader import read_recipe, recipe_from_data, resolve_recipe
-from sdbench.harness.recipes.overrides import parse_override
+from sdbench.harness.recipes.overrides import apply_overrides, parse_override
 from sdbench.harness.recipes.rates import tuning_beside
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
@@ -122,7 +122,7 @@ def prepare_run(
         options=_options(
             base=base, train_data=train_data, seed=seed, overridden={parse_override(text)[0] for text in overrides}
         ),
-        extra_conditions=_bare_feedback(names or (), source.data),
+        extra_conditions=_bare_feedback(names or (), apply_overrides(source.data, overrides)),
         check_rates=purpose == "run",
     )
     if purpose == "tuning":
@@ -159,11 +159,14 @@ def prepare_run(
     critic = _critic(wanted, chosen, prompt_format)
     _check_conditions(chosen, candidates, critic)
     folder_name = wanted.recipe.name if purpose == "run" else f"{wanted.recipe.name}-tuning"
+    root = out if out is not None else new_run_path(folder_name, wanted.digest)
+    if out is None:
+        inspect_out(root)
     return RunPlan(
         recipe=whole,
         recipe_text=source.text,
         conditions=chosen,
-        directory=RunDirectory(out if out is not None else new_run_path(folder_name, wanted.digest)),
+        directory=RunDirectory(root),
         base_path=base_path,
         base=loaded,
         candidates=tuple(candidates),

@@ -217,3 +217,20 @@ def test_eval_refused(call: Call, tmp_path: Path, tiny_base: Path, arguments: tu
 def test_two_models_of_one_name(call: Call, tmp_path: Path, tiny_base: Path) -> None:
     error = refuse(call, tmp_path, "eval", tiny_base, tiny_base, "--suite", "nano12", "--out", "o")
     assert "two models are called 'tiny'" in error
+
+
+def test_a_file_where_new_runs_would_go(call: Call, tmp_path: Path, tiny_base: Path) -> None:
+    (tmp_path / "runs").write_text("mine")
+    refused = call("run", "--condition", "null_wrapper", "--recipe", "smoke", "--base", tiny_base)
+    assert (refused.code, refused.err.count("\n"), refused.out) == (2, 1, "")
+    assert "runs is a file; choose another folder" in refused.err
+    assert (tmp_path / "runs").read_text() == "mine"
+
+
+def test_a_condition_that_set_made_can_be_named(call: Call, tmp_path: Path, tiny_base: Path) -> None:
+    made = call(
+        *("run", "--recipe", "smoke", "--base", tiny_base, "--out", tmp_path / "made"),
+        *("--set", 'conditions.mine.feedback="null_wrapper"', "--condition", "mine", "--condition", "other"),
+    )
+    assert made.code == 2
+    assert "'other' is neither a condition" in made.err
