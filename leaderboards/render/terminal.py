@@ -91,7 +91,7 @@ class _Page:
     @property
     def _name_width(self) -> int:
         longest = max(Text(self._clean(row.label)).cell_len for row in self.board.rows)
-        return min(longest, _MAX_NAME if self.width < WIDE else 2 * _MAX_NAME)
+        return min(max(longest, len("condition")), _MAX_NAME if self.width < WIDE else 2 * _MAX_NAME)
 
     def _table(self) -> Table:
         return Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim", show_edge=False)

@@ -148,6 +148,10 @@ def test_long_names_fold_and_hide_no_number() -> None:
     assert text.count("75.0") >= 3
 
 
+def test_one_row_of_a_short_name_keeps_the_head_of_its_column() -> None:
+    assert " #  condition " in shown(build_board([result("a", SMALL)]))
+
+
 def test_undefined_is_said_and_null() -> None:
     board = build_board([result("a", SMALL), result("b", {"one": ["uuuu"] * 3, "two": ["uuuu"] * 2})], pass_k=9)
     text = shown(board)
