@@ -26,6 +26,7 @@ from sdbench.tasks.suites import Suite, get_suite, heldout_suite
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.feedback.registry import feedback_names, make_feedback
 from sdbench.trainers.feedback.types import Needs
+from sdbench.trainers.feedback.writers import context_writer
 from sdbench.trainers.model_folder import check_model_folder, model_digest
 from sdbench.trainers.plugins import Plugin
 
@@ -151,6 +152,7 @@ def prepare_run(
         "training_data": _problems_hash([*candidates, *heldout]),
         "evaluation_data": suite.data_lock,
         "prompt": prompt_format.digest,
+        "contexts": context_writer(prompt_format.name).digest,
     }
     if validation is not None:
         hashes["validation_data"] = validation.data_lock
@@ -361,7 +363,6 @@ def _prompt_format(base: LoadedBase, problems: Sequence[Problem], recipe: Recipe
 
 def _critic(recipe: Recipe, conditions: Sequence[ConditionSpec], prompt_format: PromptFormat) -> Critic | None:
     from sdbench.trainers.critic.catalogue import make_critic
-    from sdbench.trainers.feedback.writers import context_writer
 
     critic = make_critic(recipe.critic.name, writer=context_writer(prompt_format.name))
     needed = any(

@@ -81,7 +81,7 @@ def test_whole_way_then_going_on(
     assert not list(one.rglob("*.tmp"))
     manifest = json.loads((one / "manifest.json").read_text())
     assert (manifest["status"], manifest["format_version"], manifest["recipe"]) == ("done", 1, "tiny")
-    assert set(manifest["hashes"]) == {"base", "training_data", "evaluation_data", "prompt"}
+    assert set(manifest["hashes"]) == {"base", "training_data", "evaluation_data", "prompt", "contexts"}
     assert manifest["packages"]["torch"]
     assert (one / "recipe.toml").read_text() == RECIPE
     assert len(json.loads((one / "problems" / "pool.json").read_text())["problems"]) == 4

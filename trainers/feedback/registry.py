@@ -181,7 +181,7 @@ def _checked_setting(name: str, key: str, value: Any, annotation: Any) -> Any:
 
 
 def settings_of(feedback: FeedbackType) -> dict[str, Any]:
-    """All settings of a feedback type by name, defaults included, as JSON values: what a manifest holds."""
+    """All settings of a feedback type by name, defaults included, as JSON values."""
     adapter = TypeAdapter(type(feedback))
     dumped: dict[str, Any] = adapter.dump_python(feedback, mode="json")
     return dumped

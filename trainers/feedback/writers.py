@@ -139,7 +139,7 @@ def _fill(name: str, **parts: str) -> str:
 
 @cache
 def templates_digest() -> str:
-    """Short hash of all template files, version lines included; it stands in every run's manifest."""
+    """Short hash of all template files, version lines included; `TextWriter` bears it."""
     return _short_hash("\x1f".join(f"{name}\x1e{_template(name).content}" for name in TEMPLATE_NAMES))
 
 
