@@ -37,7 +37,7 @@ def check_tuned_rates(recipe: Recipe, *, folder: Path | None, label: str) -> Non
             )
         now, then = settings_but_rate(spec), tuning.conditions[condition]
         if now != then:
-            was, has = dict(_flatten(then)), dict(_flatten(now))
+            was, has = dict(flatten(then)), dict(flatten(now))
             key = next(key for key in (*was, *has) if was.get(key) != has.get(key))
             raise UserError(
                 f"{label}: {name} tuned conditions.{condition} with {key} = {was.get(key)!r}, the recipe has "
@@ -77,9 +77,10 @@ def tuning_beside(recipe: Recipe, *, folder: Path | None, label: str) -> tuple[s
     return name, read_tuning(folder / name)
 
 
-def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested tables with their dotted paths."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flatten(inner, f"{path}.{key}" if path else key)
+            yield from flatten(inner, f"{path}.{key}" if path else key)
     else:
         yield path, value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sdbench.harness.recipes.loader import read_recipe, recipe_from_data, resolve_recipe
 from sdbench.harness.recipes.overrides import apply_overrides, parse_override
-from sdbench.harness.recipes.rates import tuning_beside
+from sdbench.harness.recipes.rates import flatten, tuning_beside
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
 from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_stratum
@@ -301,7 +301,7 @@ def _merge_with_folder(directory: RunDirectory, wanted: Recipe, purpose: Purpose
         command = {"run": "run", "evaluation": "eval", "tuning": "tune", "diagnosis": "diagnose"}[directory.kind]
         raise UserError(f"--out {root} was made by `sdbench {command}`; choose another folder")
     held = recipe_from_data(directory.resolved_recipe(), label=f"--out {root}: its recipe")
-    before, now = dict(_flatten(held.as_data())), dict(_flatten(wanted.as_data()))
+    before, now = dict(flatten(held.as_data())), dict(flatten(wanted.as_data()))
     for name in (*held.conditions, *wanted.conditions):
         if name not in held.conditions or name not in wanted.conditions:
             prefix = f"conditions.{name}."
@@ -325,14 +325,6 @@ def _check_hashes(directory: RunDirectory, hashes: Mapping[str, str]) -> None:
                 f"--out {root} holds another run: its {what.replace('_', ' ')} has hash {recorded.get(what)} there and "
                 f"{digest} here; choose another --out"
             )
-
-
-def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{path}.{key}" if path else key)
-    else:
-        yield path, value
 
 
 def quieten_transformers() -> None:
