@@ -91,6 +91,16 @@ class ModelFolder:
 
 
 @dataclass(frozen=True)
+class StepFolder(ModelFolder):
+    """Where one checkpoint on the way of a training stands, and what it scored."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The weights, there only once they are complete."""
+        return self.root / "checkpoint"
+
+
+@dataclass(frozen=True)
 class ConditionFolder(ModelFolder):
     """Where one condition and training seed stands."""
 
@@ -98,6 +108,17 @@ class ConditionFolder(ModelFolder):
     def checkpoint(self) -> Path:
         """The last checkpoint, in Hugging Face format; training's marker, there only once it is complete."""
         return self.root / "checkpoints" / "last"
+
+    def step(self, step: int) -> StepFolder:
+        """Where a checkpoint on the way stands."""
+        return StepFolder(self.root / "steps" / f"step-{step}")
+
+    def step_results(self) -> dict[int, Path]:
+        """The results of the checkpoints on the way that were scored, by step."""
+        found = {
+            int(path.parent.name.removeprefix("step-")): path for path in self.root.glob("steps/step-*/results.json")
+        }
+        return dict(sorted(found.items()))
 
     @property
     def rollouts(self) -> Path:

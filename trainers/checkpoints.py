@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sdbench.tasks.errors import UserError
+from sdbench.trainers.models import load_policy
 
 PROVENANCE_FILE = "sdbench_provenance.json"
 ADAPTER_FOLDER = "adapter"
@@ -41,16 +42,50 @@ def save_checkpoint(folder: Path, *, model: Any, tokenizer: Any, provenance: Map
     Adapters are saved in a folder of their own and merged into the weights; a peft model is of no use afterwards. The
     folder is made under another name and renamed, its provenance written last.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = folder.with_name(f".{folder.name}.building")
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir()
+    building = _new_building(folder)
     whole = model
     if hasattr(model, "merge_and_unload"):
         model.save_pretrained(building / ADAPTER_FOLDER)
         whole = model.merge_and_unload()
     whole.save_pretrained(building)
+    _finish(building, folder, tokenizer=tokenizer, provenance=provenance)
+
+
+def save_step_checkpoint(folder: Path, *, model: Any, tokenizer: Any, provenance: Mapping[str, Any]) -> None:
+    """Write the weights of a training that goes on: a Hugging Face folder or, of adapters, these alone (peft's format).
+
+    Merging adapters would round the base they lie on, so that is left to ``load_step_checkpoint``.
+    """
+    building = _new_building(folder)
+    model.save_pretrained(building / ADAPTER_FOLDER if hasattr(model, "merge_and_unload") else building)
+    _finish(building, folder, tokenizer=tokenizer, provenance=provenance)
+
+
+def load_step_checkpoint(folder: Path, *, base: Path, dtype: str, device: str) -> tuple[Any, Any]:
+    """Model and tokenizer of a folder that ``save_step_checkpoint`` wrote; adapters are merged into ``base``.
+
+    Raises:
+        UserError: a folder cannot be loaded.
+    """
+    if not (folder / ADAPTER_FOLDER).is_dir():
+        return load_policy(folder, dtype=dtype, device=device)
+    from peft import PeftModel
+
+    model, tokenizer = load_policy(base, dtype=dtype, device=device)
+    adapted = PeftModel.from_pretrained(model, str(folder / ADAPTER_FOLDER))
+    return adapted.merge_and_unload().eval(), tokenizer
+
+
+def _new_building(folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".{folder.name}.building")
+    if building.exists():
+        shutil.rmtree(building)
+    building.mkdir()
+    return building
+
+
+def _finish(building: Path, folder: Path, *, tokenizer: Any, provenance: Mapping[str, Any]) -> None:
     tokenizer.save_pretrained(building)
     text = json.dumps(provenance, indent=1, sort_keys=True, allow_nan=False)
     (building / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")

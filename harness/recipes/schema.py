@@ -85,18 +85,30 @@ class TrainingSection(LocalTrainerSettings):
     """``[training]``: the trainer's own settings, the training seeds of every condition, and learning curves.
 
     ``curve_every_steps``: how often the weights are scored on validation problems meanwhile, 0 for never;
-    ``curve_problems_per_stratum`` problems of each stratum with ``curve_k`` samples each.
+    ``curve_problems_per_stratum`` problems of each stratum with ``curve_k`` samples each. ``checkpoint_every_steps``:
+    how often the weights are kept besides the last ones, 0 for never; a multiple of ``curve_every_steps``.
     """
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     curve_every_steps: int = Field(default=0, ge=0)
     curve_problems_per_stratum: int = Field(default=4, ge=1)
     curve_k: int = Field(default=4, ge=1)
+    checkpoint_every_steps: int = Field(default=0, ge=0)
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         return _distinct_seeds(seeds)
+
+    @model_validator(mode="after")
+    def _checkpoints_have_a_score(self) -> TrainingSection:
+        kept, scored = self.checkpoint_every_steps, self.curve_every_steps
+        if kept and (not scored or kept % scored):
+            raise ValueError(
+                f"checkpoint_every_steps = {kept} is no multiple of curve_every_steps = {scored}: a checkpoint without "
+                "a score on validation problems cannot be chosen by it"
+            )
+        return self
 
     def trainer_settings(self) -> LocalTrainerSettings:
         """The trainer's part alone."""
@@ -186,7 +198,9 @@ class EvaluationSection(StrictModel):
     """``[evaluation]``: the suite, samples per problem, and how they are drawn.
 
     ``suite`` absent means ``nano12`` for nano problems and ``heldout`` for one's own; ``k`` absent means the suite's
-    own; ``tasks`` narrows the suite; ``limit`` caps the problems of each benchmark.
+    own; ``tasks`` narrows the suite; ``limit`` caps the problems of each benchmark. ``checkpoints``: which of a
+    training's checkpoints are scored: the ``last``; the one ``chosen`` on validation problems as well; or ``all`` that
+    were kept, which shows how optimistic it is to choose on the benchmarks themselves.
     """
 
     suite: str | None = None
@@ -195,6 +209,7 @@ class EvaluationSection(StrictModel):
     limit: int | None = Field(default=None, ge=1)
     engine: Literal["hf"] = "hf"
     sampling: SamplingSection = SamplingSection()
+    checkpoints: Literal["last", "chosen", "all"] = "last"
 
 
 class DiagnoseSection(StrictModel):
@@ -227,6 +242,15 @@ class Recipe(StrictModel):
     evaluation: EvaluationSection = EvaluationSection()
     diagnose: DiagnoseSection = DiagnoseSection()
     leaderboard: LeaderboardSection = LeaderboardSection()
+
+    @model_validator(mode="after")
+    def _something_to_choose_from(self) -> Recipe:
+        if self.evaluation.checkpoints != "last" and not self.training.checkpoint_every_steps:
+            raise ValueError(
+                f"evaluation.checkpoints = {self.evaluation.checkpoints!r} needs training.checkpoint_every_steps: "
+                "nothing is kept to choose from"
+            )
+        return self
 
     @property
     def suite(self) -> str:

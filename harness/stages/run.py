@@ -8,15 +8,16 @@ from datetime import UTC, datetime
 
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
-from sdbench.harness.run_directory import ModelFolder, RunDirectory, write_json, write_result
+from sdbench.harness.run_directory import ModelFolder, RunDirectory, StepFolder, write_json, write_result
 from sdbench.harness.stages.attempts import recorded_status
-from sdbench.harness.stages.curves import curve_recorder, curves_of, show_curves, write_curves
+from sdbench.harness.stages.curves import curve_recorder
 from sdbench.harness.stages.diagnose import diagnose_base
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import LoadedBase, Purpose, RunPlan
-from sdbench.harness.stages.rank import advantages_of, board_of, show_board, write_board
-from sdbench.harness.stages.rates import rates_of, show_rates, write_tuning
+from sdbench.harness.stages.rank import document_of, show_document, write_document
+from sdbench.harness.stages.rates import write_tuning
+from sdbench.harness.stages.selection import step_checkpoints, steps_to_score
 from sdbench.harness.stages.train import summary_of, train_stage
 from sdbench.leaderboards.board import BASE
 from sdbench.leaderboards.schema import TrainingSummary
@@ -24,8 +25,10 @@ from sdbench.tasks.grading.math_grader import MathGrader
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.store import SampleStore
+from sdbench.trainers.checkpoints import load_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.engines.hf import HfEngine
+from sdbench.trainers.local.trainer import read_record
 from sdbench.trainers.models import load_policy
 
 
@@ -59,13 +62,9 @@ def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
                 _run_condition(
                     plan, condition, training_seed=training_seed, problems=problems, grader=grader, reporter=reporter
                 )
-    board, advantages = board_of([directory]), advantages_of([directory])
-    write_board(directory, board, advantages)
-    curves = curves_of(directory)
-    write_curves(directory, curves)
-    show_board(board, advantages)
-    show_rates(rates_of(directory))
-    show_curves(curves)
+    document = document_of([directory])
+    write_document(directory, document)
+    show_document(document)
 
 
 def _run_condition(
@@ -92,8 +91,49 @@ def _run_condition(
         reporter=reporter,
         name=name,
         curve=curve_recorder(plan, folder, grader=grader),
+        step_checkpoints=step_checkpoints(plan, folder),
     )
+    for step in steps_to_score(plan, condition, folder, training_seed=training_seed):
+        _evaluate_step(
+            plan,
+            condition,
+            folder.step(step),
+            name=f"{name}, step {step}",
+            training_seed=training_seed,
+            grader=grader,
+            reporter=reporter,
+        )
+    # Scored last: its result is the marker that all of this is done.
     model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
+    _evaluate(
+        plan,
+        folder,
+        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
+        name=condition.name,
+        shown_name=name,
+        training_seed=training_seed,
+        reveals=record.reveals,
+        training=summary_of(record),
+        grader=grader,
+        reporter=reporter,
+    )
+
+
+def _evaluate_step(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    folder: StepFolder,
+    *,
+    name: str,
+    training_seed: int,
+    grader: Grader,
+    reporter: Reporter,
+) -> None:
+    """Score a checkpoint on the way of a training."""
+    record = read_record(folder.checkpoint)
+    model, tokenizer = load_step_checkpoint(
+        folder.checkpoint, base=plan.base_path, dtype=plan.recipe.training.dtype, device=plan.base.device
+    )
     _evaluate(
         plan,
         folder,

@@ -14,6 +14,7 @@ from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.local.settings import (
     LearningCurve,
     ProgressCallback,
+    StepCheckpoints,
     TrainerOutputs,
     TrainingProgress,
     TrainingRecord,
@@ -32,6 +33,7 @@ def train_stage(
     reporter: Reporter,
     name: str,
     curve: LearningCurve | None = None,
+    step_checkpoints: StepCheckpoints | None = None,
 ) -> TrainingRecord:
     """Train, or read back what a finished training spent."""
     outputs = TrainerOutputs(
@@ -39,6 +41,7 @@ def train_stage(
         metrics_file=folder.metrics,
         rollouts_file=folder.rollouts,
         state_file=folder.state,
+        step_checkpoints=step_checkpoints,
     )
     folder.rollouts.parent.mkdir(parents=True, exist_ok=True)
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -66,6 +66,19 @@ class LocalTrainerSettings(StrictModel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepCheckpoints:
+    """Keeps the weights of a training on its way, besides the last ones: what a rule may choose from.
+
+    Attributes:
+        every_steps: how often; the last step's weights are the finished checkpoint and are not kept twice.
+        folder: where those of a step go; there only once they are complete.
+    """
+
+    every_steps: int
+    folder: Callable[[int], Path]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainerOutputs:
     """Where one training writes; the caller owns the layout.
 
@@ -74,12 +87,14 @@ class TrainerOutputs:
         metrics_file: one JSON line a step.
         rollouts_file: one JSON line a rollout.
         state_file: what a killed run goes on from; gone once the checkpoint is complete.
+        step_checkpoints: checkpoints on the way; None for none.
     """
 
     checkpoint_dir: Path
     metrics_file: Path
     rollouts_file: Path
     state_file: Path
+    step_checkpoints: StepCheckpoints | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
-from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state
+from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state, save_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec, GrpoSettings
 from sdbench.trainers.critic.critic import Critic
 from sdbench.trainers.engines.hf import HfEngine, max_positions
@@ -194,20 +194,42 @@ class _Training:
             self._step()
             if self.curve is not None and self._is_due(self.curve):
                 self._measure(self.curve)
-            if self.spent.steps % every == 0 and self.spent.steps < budget.steps:
-                self._save()
+            if self.spent.steps < budget.steps:
+                self._keep_checkpoint()
+                if self.spent.steps % every == 0:
+                    self._save()
             self._say("rollouts" if self.spent.steps < budget.steps else "saving")
         record = self._record()
-        provenance = {
+        save_checkpoint(
+            self.outputs.checkpoint_dir,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            provenance=self._provenance(record),
+        )
+        self.outputs.state_file.unlink(missing_ok=True)
+        return record
+
+    def _provenance(self, record: TrainingRecord) -> dict[str, Any]:
+        return {
             **self.identity,
             "record": asdict(record),
             "prompt_format": self.prompt_format.name,
             "prompt_digest": self.prompt_format.digest,
             "context_digest": self.teacher_lessons.writer.digest,
         }
-        save_checkpoint(self.outputs.checkpoint_dir, model=self.model, tokenizer=self.tokenizer, provenance=provenance)
-        self.outputs.state_file.unlink(missing_ok=True)
-        return record
+
+    def _keep_checkpoint(self) -> None:
+        """The weights after this step, if they are to be kept; what a killed call kept already is the same."""
+        kept = self.outputs.step_checkpoints
+        if kept is None or self.spent.steps % kept.every_steps:
+            return
+        folder = kept.folder(self.spent.steps)
+        before = read_provenance(folder)
+        if before is None:
+            provenance = self._provenance(self._record())
+            save_step_checkpoint(folder, model=self.model, tokenizer=self.tokenizer, provenance=provenance)
+        elif before["identity"] != self.identity["identity"]:
+            raise UserError(f"{str(folder)!r} holds a checkpoint of another training: remove it or write elsewhere")
 
     def _step(self) -> None:
         step, budget = self.spent.steps, self.condition.budget
@@ -376,6 +398,18 @@ class _Training:
         self.learner.teacher.load_state(teacher_state)
         spent = header["spent"]
         self.spent = _Spent(**{**spent, "unbuilt": Counter(spent["unbuilt"])})
+
+
+def read_record(checkpoint: Path) -> TrainingRecord:
+    """What the training that wrote a checkpoint had spent by then.
+
+    Raises:
+        UserError: the folder is no checkpoint of sdbench.
+    """
+    provenance = read_provenance(checkpoint)
+    if provenance is None:
+        raise UserError(f"{str(checkpoint)!r} does not exist: train first")
+    return _record_of(provenance["record"])
 
 
 def check_condition(
