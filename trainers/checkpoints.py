@@ -31,9 +31,14 @@ def save_state(path: Path, *, tensors: Mapping[str, torch.Tensor], header: Mappi
 
 def load_state(path: Path, *, device: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and header of a state file."""
+    return load_file(path, device=device), read_state_header(path)
+
+
+def read_state_header(path: Path) -> dict[str, Any]:
+    """The header of a state file alone."""
     with safe_open(path, framework="pt") as stream:
         header: dict[str, Any] = json.loads(stream.metadata()[_HEADER_KEY])
-    return load_file(path, device=device), header
+    return header
 
 
 def save_checkpoint(folder: Path, *, model: Any, tokenizer: Any, provenance: Mapping[str, Any]) -> None:

@@ -180,20 +180,27 @@ def execute_diagnosis(plan: DiagnosisPlan, *, reporter: Reporter | None = None, 
 def diagnose_base(plan: RunPlan, *, grader: Grader, reporter: Reporter) -> None:
     """Before any training: what each condition's contexts would do to the base. What stands there is not done again."""
     section = plan.recipe.diagnose
-    wanted = [
+    wanted = conditions_to_diagnose(plan)
+    if not wanted:
+        return
+    problems = diagnosed_problems(plan)
+    total = len(problems) * section.samples * (len(wanted) + 1)
+    with reporter.stage("diagnosing the base", total=total, unit="samples") as advance:
+        diagnoser = base_diagnoser(plan, problems=problems, grader=grader, advance=advance)
+        for condition in wanted:
+            header, records = diagnoser.diagnose(condition)
+            write_atomically(plan.directory.advantages(condition.name), write_records(header, records))
+
+
+def conditions_to_diagnose(plan: RunPlan) -> list[ConditionSpec]:
+    """The conditions with a teacher whose records do not stand in the run folder yet."""
+    if plan.recipe.diagnose.problems_per_stratum == 0:
+        return []
+    return [
         condition
         for condition in plan.conditions
         if condition.objective.name == "distillation" and not plan.directory.advantages(condition.name).is_file()
     ]
-    if section.problems_per_stratum == 0 or not wanted:
-        return
-    problems = _problems_of(plan)
-    total = len(problems) * section.samples * (len(wanted) + 1)
-    with reporter.stage("diagnosing the base", total=total, unit="samples") as advance:
-        diagnoser = _base_diagnoser(plan, problems=problems, grader=grader, advance=advance)
-        for condition in wanted:
-            header, records = diagnoser.diagnose(condition)
-            write_atomically(plan.directory.advantages(condition.name), write_records(header, records))
 
 
 def _load(
@@ -235,7 +242,7 @@ def _load(
     )
 
 
-def _problems_of(plan: RunPlan) -> list[Problem]:
+def diagnosed_problems(plan: RunPlan) -> list[Problem]:
     """Validation problems of the nano world; of one's own rows the first ones: nothing has been trained on yet."""
     per_stratum = plan.recipe.diagnose.problems_per_stratum
     if plan.recipe.problems.source == "nano":
@@ -243,7 +250,8 @@ def _problems_of(plan: RunPlan) -> list[Problem]:
     return list(plan.candidates[: NANO_STRATA * per_stratum])
 
 
-def _base_diagnoser(plan: RunPlan, *, problems: Sequence[Problem], grader: Grader, advance: Any) -> Diagnoser:
+def base_diagnoser(plan: RunPlan, *, problems: Sequence[Problem], grader: Grader, advance: Any) -> Diagnoser:
+    """What tries contexts on a run's base: its rollouts are drawn when this returns."""
     from sdbench.trainers.teacher import make_teacher
     from sdbench.trainers.token_advantages import Checkpoint, Diagnoser
 

@@ -114,6 +114,11 @@ class SampleStore:
         """
         return MappingProxyType(self._loaded().get(group, {}))
 
+    @property
+    def sample_count(self) -> int:
+        """Samples of all groups together."""
+        return sum(map(len, self._loaded().values()))
+
     def missing(self, group: GroupKey, k: int) -> list[int]:
         """The indices below ``k`` that still have to be drawn, ascending."""
         held = self.samples(group)
