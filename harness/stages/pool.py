@@ -8,14 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sdbench.harness.progress import Reporter
-from sdbench.harness.run_directory import write_json
+from sdbench.harness.run_directory import RunDirectory, write_json
 from sdbench.harness.stages.prepare import RunPlan
+from sdbench.leaderboards.pool import PoolSummary
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.engine import Engine
 from sdbench.tasks.sampling.settings import SamplingSettings
-from sdbench.trainers.local.pool import SolveCount, filter_by_solve_rate
+from sdbench.trainers.local.pool import FRESH_SEED_TASK, SolveCount, count_solved, filter_by_solve_rate
 
 
 def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Reporter) -> list[Problem]:
@@ -34,7 +35,7 @@ def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Report
     section = plan.recipe.problems
     wanted = section.count if section.count is not None else len(plan.candidates)
     if section.filter is None:
-        _write_pool(plan.directory.pool, plan.candidates[:wanted], [], tokens=0)
+        _write_pool(plan.directory.pool, plan.candidates[:wanted], [], fresh=[], tokens=0)
         return list(plan.candidates[:wanted])
     training = plan.recipe.training
     sampling = SamplingSettings(temperature=training.temperature, max_tokens=training.max_completion_tokens)
@@ -65,17 +66,66 @@ def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Report
             f"in {section.filter.samples}; raise problems.filter.solved_less_than or give harder problems"
         )
     kept = kept[:wanted]
-    _write_pool(plan.directory.pool, kept, counts, tokens=tokens)
+    with reporter.stage(
+        "the base on fresh samples of them", total=len(kept) * section.filter.samples, unit="samples"
+    ) as advance:
+        fresh, fresh_tokens = count_solved(
+            kept,
+            engine=engine,
+            grader=grader,
+            prompt_format=plan.prompt_format,
+            sampling=sampling,
+            seed=plan.recipe.recipe.seed,
+            seed_task=FRESH_SEED_TASK,
+            samples=section.filter.samples,
+            progress=advance,
+        )
+    _write_pool(plan.directory.pool, kept, counts, fresh=fresh, tokens=tokens + fresh_tokens)
     reporter.note(f"problems: {len(kept)} of {len(counts)} sampled are kept")
     return kept
 
 
-def _write_pool(path: Path, problems: Sequence[Problem], counts: Sequence[SolveCount], *, tokens: int) -> None:
+def pool_of(directory: RunDirectory) -> PoolSummary | None:
+    """What became of the candidates; None where the run filtered nothing.
+
+    Raises:
+        UserError: the record of the pool is damaged.
+    """
+    if not directory.pool.is_file():
+        return None
+    try:
+        data = json.loads(directory.pool.read_text(encoding="utf-8"))
+        counts = [SolveCount(**row) for row in data["solve_counts"]]
+        fresh = [SolveCount(**row) for row in data["fresh_counts"]]
+        kept = {row["id"] for row in data["problems"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{directory.pool} is damaged; start a new --out") from None
+    if not counts:
+        return None
+    return PoolSummary(
+        sampled=len(counts),
+        kept=len(kept),
+        filter_rate=_rate([count for count in counts if count.problem_id in kept]),
+        fresh_rate=_rate(fresh),
+        samples=counts[0].samples,
+    )
+
+
+def _rate(counts: Sequence[SolveCount]) -> float | None:
+    """Share correct among the graded samples."""
+    graded = sum(count.samples - count.ungraded for count in counts)
+    return sum(count.correct for count in counts) / graded if graded else None
+
+
+def _write_pool(
+    path: Path, problems: Sequence[Problem], counts: Sequence[SolveCount], *, fresh: Sequence[SolveCount], tokens: int
+) -> None:
     write_json(
         path,
         {
             "problems": [asdict(problem) for problem in problems],
             "solve_counts": [asdict(count) for count in counts],
+            "fresh_counts": [asdict(count) for count in fresh],
             "completion_tokens": tokens,
         },
     )

@@ -17,6 +17,7 @@ from sdbench.trainers.local.rollouts import Draw, draw_completions, grade_groups
 from sdbench.trainers.prompting import PromptFormat
 
 SEED_TASK = "pool"
+FRESH_SEED_TASK = "pool_fresh"
 
 
 class SolveRateFilter(StrictModel):
@@ -61,20 +62,55 @@ def filter_by_solve_rate(
     An ungraded sample counts as perhaps right: a problem is kept only where it stays below the bound even then.
     """
     bounds = settings or SolveRateFilter()
+    counts, tokens = count_solved(
+        problems,
+        engine=engine,
+        grader=grader,
+        prompt_format=prompt_format,
+        sampling=sampling,
+        seed=seed,
+        seed_task=SEED_TASK,
+        samples=bounds.samples,
+        progress=progress,
+    )
+    kept = [
+        problem
+        for problem, count in zip(problems, counts, strict=True)
+        if count.correct + count.ungraded < bounds.solved_less_than
+    ]
+    return FilteredPool(kept=tuple(kept), counts=tuple(counts), completion_tokens=tokens)
+
+
+def count_solved(
+    problems: Sequence[Problem],
+    *,
+    engine: Engine,
+    grader: Grader,
+    prompt_format: PromptFormat,
+    sampling: SamplingSettings,
+    seed: int,
+    seed_task: str,
+    samples: int,
+    progress: Progress | None = None,
+) -> tuple[list[SolveCount], int]:
+    """How often each problem is solved in ``samples`` draws, and the completion tokens drawn.
+
+    ``seed_task`` keeps draws apart: problems that were chosen by some samples are solved too rarely in these very
+    samples, so what the base makes of them is measured on fresh ones (``FRESH_SEED_TASK``).
+    """
     draws = [Draw(problem=problem, visit=0) for problem in problems]
     completions = draw_completions(
         draws,
         engine=engine,
         prompt_format=prompt_format,
         sampling=sampling,
-        group_size=bounds.samples,
+        group_size=samples,
         seed=seed,
-        seed_task=SEED_TASK,
+        seed_task=seed_task,
         progress=progress,
     )
-    groups = grade_groups(draws, completions, grader=grader, group_size=bounds.samples)
     counts = []
-    for group in groups:
+    for group in grade_groups(draws, completions, grader=grader, group_size=samples):
         outcomes = [rollout.outcome for rollout in group.rollouts]
         counts.append(
             SolveCount(
@@ -84,10 +120,4 @@ def filter_by_solve_rate(
                 samples=len(outcomes),
             )
         )
-    kept = [
-        problem
-        for problem, count in zip(problems, counts, strict=True)
-        if count.correct + count.ungraded < bounds.solved_less_than
-    ]
-    tokens = sum(len(completion.token_ids) for group in completions for completion in group)
-    return FilteredPool(kept=tuple(kept), counts=tuple(counts), completion_tokens=tokens)
+    return counts, sum(len(completion.token_ids) for group in completions for completion in group)
