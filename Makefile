@@ -24,10 +24,10 @@ smoke: $(VENV)/.installed
 	$(BIN)/sdbench run --all --recipe smoke
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not heavy and not gpu'
+	$(BIN)/python -m pytest -m 'not heavy and not gpu and not vllm'
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest -m 'not gpu and not vllm'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""Engines that draw completions: ``hf`` in this process."""
+"""Engines that draw completions: ``hf`` and ``vllm`` in this process, ``openai`` over HTTP."""

@@ -10,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
-from sdbench.tasks.errors import UserError
-from sdbench.tasks.outcome import FinishReason
 from sdbench.tasks.sampling.engine import Completion, GroupRequest, Progress
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.engines.batches import GroupShape, GroupSlice, plan_batches
 from sdbench.trainers.engines.choose import choose_tokens
+from sdbench.trainers.engines.ending import completions_of, end_ids_of, unfit
 from sdbench.trainers.engines.growing_cache import cache_bytes, growing_cache
 
 # Rows that ended are computed in vain until the batch is compacted, and compacting copies the cache: at an eighth
@@ -104,22 +102,10 @@ class HfEngine:
         if settings.temperature == 0:
             token_ids = [group[:1] * len(group) for group in token_ids]
         return [
-            self._completions(group, fits=shape.max_tokens >= 1) for group, shape in zip(token_ids, shapes, strict=True)
-        ]
-
-    def _completions(self, token_ids: list[list[int]], *, fits: bool) -> list[Completion]:
-        if not fits:
-            return [Completion(token_ids=(), text="", finish_reason=FinishReason.UNFIT) for _ in token_ids]
-        if not token_ids:  # batch_decode would take no rows for one empty row
-            return []
-        texts = self.tokenizer.batch_decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return [
-            Completion(
-                token_ids=tuple(ids),
-                text=text,
-                finish_reason=FinishReason.STOP if ids[-1] in self.end_ids else FinishReason.LENGTH,
-            )
-            for ids, text in zip(token_ids, texts, strict=True)
+            completions_of(group, tokenizer=self.tokenizer, end_ids=self.end_ids)
+            if shape.max_tokens >= 1
+            else [unfit() for _ in group]
+            for group, shape in zip(token_ids, shapes, strict=True)
         ]
 
     def _plan(self, shapes: Sequence[GroupShape]) -> list[tuple[GroupSlice, ...]]:
@@ -263,23 +249,9 @@ class _Rows:
 
 
 def end_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Every id that the generation_config, the config or the tokenizer calls an end of sequence: their union.
-
-    Checkpoints disagree with themselves (a chat model's config often names the end of text, its generation_config the
-    end of a turn as well), and a completion that goes on after any of them is of no use.
-    """
-    ids: set[int] = set()
-    sources: tuple[Any, ...] = (getattr(model, "generation_config", None), model.config, tokenizer)
-    for source in sources:
-        found = getattr(source, "eos_token_id", None)
-        if found is not None:
-            ids.update(found if isinstance(found, list | tuple) else (found,))
-    if not ids:
-        raise UserError(
-            f"model {getattr(model, 'name_or_path', '')!r} names no end-of-sequence token; "
-            "set eos_token_id in its generation_config.json"
-        )
-    return frozenset(int(token) for token in ids)
+    """Every id that the generation_config, the config or the tokenizer calls an end of sequence: their union."""
+    sources = (getattr(model, "generation_config", None), model.config, tokenizer)
+    return end_ids_of(*sources, model=getattr(model, "name_or_path", ""))
 
 
 def max_positions(model: PreTrainedModel) -> int | None:

