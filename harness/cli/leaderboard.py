@@ -15,24 +15,17 @@ def leaderboard(
 ) -> None:
     """Rebuild and show the ranking of one or more runs."""
     from sdbench.harness.run_directory import RunDirectory, write_atomically
-    from sdbench.harness.stages.curves import curves_of, show_curves
-    from sdbench.harness.stages.rank import advantages_of, board_of, markdown_of, show_board
-    from sdbench.harness.stages.rates import rates_of, show_rates
+    from sdbench.harness.stages.rank import document_of, show_document
+    from sdbench.leaderboards.render.document import render_document_markdown
     from sdbench.leaderboards.render.json import render_json
     from sdbench.tasks.errors import UserError
 
     if markdown is not None and (markdown.is_dir() or not markdown.absolute().parent.is_dir()):
         raise UserError(f"--markdown {markdown} cannot be written; give a file in a folder that exists")
-    directories = [RunDirectory.existing(path) for path in runs]
-    board, advantages = board_of(directories), advantages_of(directories)
-    rates = [rates_of(directory) for directory in directories]
-    curves = [curves_of(directory) for directory in directories]
+    document = document_of([RunDirectory.existing(path) for path in runs])
     if markdown is not None:
-        write_atomically(markdown, markdown_of(board, advantages))
+        write_atomically(markdown, render_document_markdown(document))
     if as_json:
-        typer.echo(render_json(board, advantages))
+        typer.echo(render_json(document))
     elif markdown is None:
-        show_board(board, advantages)
-        for sentences, curve_set in zip(rates, curves, strict=True):
-            show_rates(sentences)
-            show_curves(curve_set)
+        show_document(document)

@@ -1,15 +1,14 @@
-"""Learning curves of a run: how they are recorded during training, and shown afterwards."""
+"""Learning curves of a run: how they are recorded during training, and read back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Mapping
+from typing import Any
 
-from sdbench.harness.run_directory import ConditionFolder, RunDirectory, write_atomically
+from sdbench.harness.run_directory import ConditionFolder, RunDirectory
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.harness.stages.validation import score_weights
 from sdbench.leaderboards.curves import Curve, mean_curves, read_curve
-from sdbench.leaderboards.render.curves import print_curves, render_curves_markdown
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.sampling.engine import Engine
 from sdbench.trainers.local.settings import LearningCurve
@@ -38,19 +37,3 @@ def curves_of(directory: RunDirectory) -> list[Curve]:
     return mean_curves(
         read_curve(path, condition=name, training_seed=seed) for name, seed, path in directory.curve_files()
     )
-
-
-def write_curves(directory: RunDirectory, curves: Sequence[Curve]) -> None:
-    """``curves.md`` of a run; nothing where no training recorded a curve."""
-    if curves:
-        write_atomically(directory.curves_markdown, render_curves_markdown(curves))
-
-
-def show_curves(curves: Sequence[Curve], stream: TextIO | None = None) -> None:
-    """The curves on stdout (or another stream), if there are any."""
-    from rich.console import Console
-
-    if curves:
-        console = Console(file=stream)
-        console.print()
-        print_curves(curves, console)

@@ -16,7 +16,7 @@ from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, package_versions
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
-from sdbench.harness.stages.rank import board_of, show_board, write_board
+from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.suites import Suite, get_suite
 from sdbench.trainers.model_folder import model_digest
@@ -127,10 +127,10 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
             _log.exception("the evaluation failed")
             directory.write_manifest(status="failed")
             raise LoggedFailureError(log) from error
-        board = board_of([directory])
-        write_board(directory, board)
+        document = document_of([directory])
+        write_document(directory, document)
         directory.write_manifest(status="done")
-    show_board(board)
+    show_document(document)
 
 
 def _evaluate_model(plan: EvaluationPlan, name: str, folder: Path, reporter: Reporter) -> None:

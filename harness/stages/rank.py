@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from sdbench.harness.run_directory import RunDirectory, write_atomically
+from sdbench.harness.stages.curves import curves_of
+from sdbench.harness.stages.rates import rates_of
 from sdbench.leaderboards.advantages import AdvantageSummary, summarise_advantages
 from sdbench.leaderboards.board import Board
 from sdbench.leaderboards.building import build_board
-from sdbench.leaderboards.render.advantages import print_advantages, render_advantages_markdown
+from sdbench.leaderboards.document import BoardDocument
+from sdbench.leaderboards.render.curves import render_curves_markdown
+from sdbench.leaderboards.render.document import print_document, render_document_markdown
 from sdbench.leaderboards.render.json import render_json
-from sdbench.leaderboards.render.markdown import render_markdown
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.token_records import read_records
-
-# What a run diagnoses.
-DIAGNOSED = "the base, before training"
 
 
 def board_of(directories: Sequence[RunDirectory]) -> Board:
@@ -61,27 +62,41 @@ def advantages_of(directories: Sequence[RunDirectory]) -> list[AdvantageSummary]
     return summaries
 
 
-def write_board(directory: RunDirectory, board: Board, advantages: Sequence[AdvantageSummary] = ()) -> None:
-    """``leaderboard.json`` and ``leaderboard.md`` of a run."""
-    write_atomically(directory.leaderboard_json, render_json(board, advantages))
-    write_atomically(directory.leaderboard_markdown, markdown_of(board, advantages))
+def document_of(directories: Sequence[RunDirectory]) -> BoardDocument:
+    """The whole page of these folders, from what stands in them: board, token advantages, learning rates and curves.
+
+    Raises:
+        UserError: a folder has no finished result, or a damaged record.
+    """
+    several = len(directories) > 1
+    rates, curves = [], []
+    for directory in directories:
+        name = directory.root.name if several else None
+        found = rates_of(directory, name=name)
+        rates += [] if found is None else [found]
+        for curve in curves_of(directory):
+            curves.append(replace(curve, condition=f"{curve.condition} ({name})") if several else curve)
+    return BoardDocument(
+        board=board_of(directories),
+        advantages=tuple(advantages_of(directories)),
+        rates=tuple(rates),
+        curves=tuple(curves),
+    )
 
 
-def markdown_of(board: Board, advantages: Sequence[AdvantageSummary]) -> str:
-    """The board as a page, token advantages below it."""
-    page = render_markdown(board)
-    return f"{page}\n{render_advantages_markdown(advantages, subject=DIAGNOSED)}" if advantages else page
+def write_document(directory: RunDirectory, document: BoardDocument) -> None:
+    """``leaderboard.json`` and ``leaderboard.md`` of a run, and its curves alone."""
+    write_atomically(directory.leaderboard_json, render_json(document))
+    write_atomically(directory.leaderboard_markdown, render_document_markdown(document))
+    if document.curves:
+        write_atomically(directory.curves_markdown, render_curves_markdown(document.curves))
 
 
-def show_board(board: Board, advantages: Sequence[AdvantageSummary] = (), stream: TextIO | None = None) -> None:
-    """The board on stdout (or another stream), token advantages below it."""
+def show_document(document: BoardDocument, stream: TextIO | None = None) -> None:
+    """The page on stdout, or on another stream."""
     from rich.console import Console
 
-    from sdbench.leaderboards.render.terminal import print_board
-
-    console = Console(file=stream)
-    print_board(board, console)
-    print_advantages(advantages, console, subject=DIAGNOSED)
+    print_document(document, Console(file=stream))
 
 
 def _named_contrasts(directory: RunDirectory) -> list[tuple[str, str]] | None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from sdbench.leaderboards.curves import Curve, area_under_curve, cost_to_reach
-from sdbench.leaderboards.render.markdown import escape
+from sdbench.leaderboards.render.markdown import escape, markdown_table
+from sdbench.leaderboards.render.plot import Series, draw_plot, legend, mark
 from sdbench.leaderboards.render.text import UNDEFINED, clean, count, percent
 
 _WIDTH = 80
+_MAX_PLOT_WIDTH = 110
 _MAX_NAME = 22
 _MAX_POINTS = 15
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _DIGITS = "0123456789"
 _NEVER = "-"
+
+
+Spent = Literal["rollouts", "tokens"]
+_SPENT_LABELS: dict[Spent, str] = {"rollouts": "rollouts", "tokens": "tokens, the student's and the teacher's"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,23 +94,33 @@ class _Page:
         glyphs = _DIGITS if self._ascii_only else _BLOCKS
         for row in self._rows:
             name = clean(row.curve.condition, ascii_only=self._ascii_only)
-            plot = sparkline(_thinned(row.curve.accuracy), low=low, high=high, glyphs=glyphs)
+            spark = sparkline(_thinned(row.curve.accuracy), low=low, high=high, glyphs=glyphs)
             cells = _cells(row)
-            table.add_row(Text(name), cells[0], Text(plot), *cells[1:])
+            table.add_row(Text(name), cells[0], Text(spark), *cells[1:])
+        curves = [row.curve for row in self._rows]
+        width = min(self._width, _MAX_PLOT_WIDTH)
+        chart = plot_curves(curves, width=width, ascii_only=self._ascii_only)
+        marks = legend(_series(curves, ascii_only=self._ascii_only), width=width) if chart else []
         return Group(
             Text("Learning curves: macro accuracy on validation problems, %", style="bold"),
+            *[Text(line, no_wrap=True) for line in (*chart, *marks)],
+            Text(),
             table,
             *[Text(note, style="dim") for note in curve_notes([row.curve for row in self._rows])],
         )
 
 
 def render_curves_markdown(curves: Sequence[Curve]) -> str:
-    """The curves as GitHub-flavoured Markdown: the summary, then accuracy by step."""
+    """The curves as GitHub-flavoured Markdown: charts, the summary, then accuracy by step; empty without a curve."""
     rows = curve_rows(curves)
+    if not rows:
+        return ""
+    told = [row.curve for row in rows]
     heads = ["condition", "start, %", "end, %", "best, at step", "area over rollouts, %", "area over tokens, %"]
     parts = [
         "## Learning curves: macro accuracy on validation problems",
-        _table([*heads, "rollouts to half"], [[escape(row.curve.condition), *_cells(row)] for row in rows]),
+        *_markdown_charts(told),
+        markdown_table([*heads, "rollouts to half"], [[escape(row.curve.condition), *_cells(row)] for row in rows]),
     ]
     by_step = [
         [escape(row.curve.condition), str(step), count(rollouts), count(tokens), percent(value)]
@@ -112,9 +129,62 @@ def render_curves_markdown(curves: Sequence[Curve]) -> str:
             row.curve.steps, row.curve.rollouts, row.curve.tokens, row.curve.accuracy, strict=True
         )
     ]
-    parts.append(_table(["condition", "step", "rollouts", "tokens", "accuracy, %"], by_step))
-    parts += [escape(note) for note in curve_notes([row.curve for row in rows])]
+    parts.append(markdown_table(["condition", "step", "rollouts", "tokens", "accuracy, %"], by_step))
+    parts += [escape(note) for note in curve_notes(told)]
     return "\n\n".join(parts) + "\n"
+
+
+def curves_to_json(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """The curves as JSON data, shares in [0, 1], and what the tables say of each; what is undefined is null."""
+    return [
+        {
+            "condition": row.curve.condition,
+            "seeds": row.curve.seeds,
+            "steps": list(row.curve.steps),
+            "rollouts": list(row.curve.rollouts),
+            "tokens": list(row.curve.tokens),
+            "accuracy": list(row.curve.accuracy),
+            "best_step": row.curve.best_step,
+            "area_over_rollouts": row.area_rollouts,
+            "area_over_tokens": row.area_tokens,
+            "rollouts_to_half": row.rollouts_to_half,
+        }
+        for row in curve_rows(curves)
+    ]
+
+
+def plot_curves(
+    curves: Sequence[Curve], *, against: Spent = "rollouts", width: int = _WIDTH, ascii_only: bool = False
+) -> list[str]:
+    """All curves in one chart, as lines of text: accuracy in percent against what training had spent by then."""
+    return draw_plot(
+        _series(curves, against=against, ascii_only=ascii_only),
+        x_label=_SPENT_LABELS[against],
+        y_label="accuracy, %",
+        width=width,
+        ascii_only=ascii_only,
+    )
+
+
+def _series(curves: Sequence[Curve], *, against: Spent = "rollouts", ascii_only: bool) -> list[Series]:
+    return [
+        Series(
+            name=clean(curve.condition, ascii_only=ascii_only),
+            x=curve.rollouts if against == "rollouts" else curve.tokens,
+            y=curve.accuracy,
+        )
+        for curve in curves
+        if curve.steps
+    ]
+
+
+def _markdown_charts(curves: Sequence[Curve]) -> list[str]:
+    """A chart against each cost as blocks of code, and below them whose mark is which."""
+    charts = [chart for spent in _SPENT_LABELS if (chart := plot_curves(curves, against=spent))]
+    if not charts:
+        return []
+    marks = ", ".join(f"`{mark(index)}` {escape(curve.condition)}" for index, curve in enumerate(curves))
+    return [*("\n".join(["```text", *chart, "```"]) for chart in charts), marks]
 
 
 def sparkline(values: Sequence[float | None], *, low: float, high: float, glyphs: str) -> str:
@@ -143,9 +213,9 @@ def curve_notes(curves: Sequence[Curve]) -> list[str]:
     shown = " or ".join(map(str, seeds))
     return [
         f"Curves share one axis, {percent(low)} to {percent(high)} %; means over {shown} training "
-        f"seed{'' if seeds == [1] else 's'}. Area: mean accuracy over what every condition spent (tokens: student's "
-        "and teacher's). To half: rollouts until half of the largest gain of all. Validation problems are not the "
-        "benchmarks'."
+        f"seed{'' if seeds == [1] else 's'}. In the chart a digit is that many conditions on one spot. Area: mean "
+        "accuracy over what every condition spent (tokens: student's and teacher's). To half: rollouts until half of "
+        "the largest gain of all. Validation problems are not the benchmarks'."
     ]
 
 
@@ -168,9 +238,3 @@ def _cells(row: CurveRow) -> list[str]:
         percent(row.area_tokens),
         _NEVER if row.rollouts_to_half is None else count(row.rollouts_to_half),
     ]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = [" --- ", *[" ---: "] * (len(heads) - 1)]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "|".join(rule) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])

@@ -1,29 +1,30 @@
 """The board as JSON; what is undefined is null.
 
-``{"format_version": 1, "rows": [...], "pairs": [...], "advantages": [...]}``.
+``{"format_version": 1, "rows": [...], "pairs": [...], "advantages": [...], "learning_rates": [...], "curves": [...]}``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-from sdbench.leaderboards.advantages import AdvantageSummary
 from sdbench.leaderboards.board import Board, Pair, Row, Score
+from sdbench.leaderboards.document import BoardDocument
+from sdbench.leaderboards.render.curves import curves_to_json
+from sdbench.leaderboards.render.rates import rates_to_json
 from sdbench.leaderboards.schema import FORMAT_VERSION
 
 
-def render_json(board: Board, advantages: Sequence[AdvantageSummary] = ()) -> str:
-    """The board as JSON text: shares in [0, 1], rows in order of rank, the same board always the same text.
-
-    ``advantages``: token advantages of the conditions that were diagnosed, under a key of that name.
-    """
+def render_json(document: BoardDocument) -> str:
+    """The page as JSON text: shares in [0, 1], rows in order of rank, the same document always the same text."""
+    board = document.board
     content = {
         "format_version": FORMAT_VERSION,
         "rows": [_row(board, row) for row in board.rows],
         "pairs": [_pair(pair) for pair in board.pairs],
-        "advantages": [summary.to_json() for summary in advantages],
+        "advantages": [summary.to_json() for summary in document.advantages],
+        "learning_rates": rates_to_json(document.rates),
+        "curves": curves_to_json(document.curves),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 

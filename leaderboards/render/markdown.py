@@ -46,7 +46,8 @@ def escape(text: str) -> str:
     return _MARKUP.sub(lambda match: "\\" + match[0], clean(text))
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> str:
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1) -> str:
+    """A table whose first ``text_columns`` columns stand left, and the rest, numbers, right; cells are escaped."""
     rule = [" --- " if index < text_columns else " ---: " for index in range(len(heads))]
     lines = ["| " + " | ".join(heads) + " |", "|" + "|".join(rule) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
@@ -76,7 +77,7 @@ def _ranking(board: Board) -> str:
     ]
     level = f"{100 * board.confidence:.0f} % limits"
     heads = ["#", "condition", "the teacher sees", "macro avg@k, %", level, "training seeds", "rollouts a seed"]
-    return _table(heads, rows, text_columns=3)
+    return markdown_table(heads, rows, text_columns=3)
 
 
 def _readings(board: Board) -> str:
@@ -91,13 +92,13 @@ def _readings(board: Board) -> str:
         for row in board.rows
     ]
     heads = ["condition", *(escape(name) for name in names), f"pass@{board.pass_k}", "maj@k"]
-    return f"### {readings_title(board)}\n\n" + _table(heads, rows)
+    return f"### {readings_title(board)}\n\n" + markdown_table(heads, rows)
 
 
 def _outcomes(board: Board) -> str:
     rows = [[escape(row.label), *(percent(row.macro.outcomes[outcome]) for outcome in Outcome)] for row in board.rows]
     heads = ["condition", *(outcome.value.replace("_", " ") for outcome in Outcome)]
-    return "### What became of the samples, % of all\n\n" + _table(heads, rows)
+    return "### What became of the samples, % of all\n\n" + markdown_table(heads, rows)
 
 
 def _spending(board: Board) -> str:
@@ -114,7 +115,7 @@ def _spending(board: Board) -> str:
         if row.spending is not None
     ]
     heads = ["condition", "learning rate", "rollouts", "student tokens", "teacher tokens", "contexts not built"]
-    return "### What training spent, per seed\n\n" + _table(heads, rows)
+    return "### What training spent, per seed\n\n" + markdown_table(heads, rows)
 
 
 def _pair_cells(pair: Pair) -> list[str]:
@@ -135,7 +136,7 @@ def _contrasts(board: Board) -> str:
         sign = relation(pair.contrast.estimate, pair.holm_p) if pair.contrast is not None else "?"
         rows.append([escape(pair.first), escape(sign), escape(pair.second), *_pair_cells(pair)])
     level = f"{100 * board.confidence:.0f} % limits"
-    table = _table(["first", "", "second", "difference, points", level, "p", "Holm p"], rows, text_columns=3)
+    table = markdown_table(["first", "", "second", "difference, points", level, "p", "Holm p"], rows, text_columns=3)
     notes = " ".join([*contrast_notes(board), "~ is not told apart (Holm p 0.05 or more)."])
     return f"### Contrasts of the macro, paired by problem\n\n{table}\n\n{escape(notes)}"
 
@@ -146,7 +147,7 @@ def _benchmarks(board: Board) -> str:
         [escape(row.label), *(_with_limits(row.benchmarks.get(task)) for task in board.tasks)] for row in board.rows
     ]
     heads = ["condition", *(escape(names[task]) for task in board.tasks)]
-    return "### Benchmarks, avg@k % and limits\n\n" + _table(heads, rows)
+    return "### Benchmarks, avg@k % and limits\n\n" + markdown_table(heads, rows)
 
 
 def _secondary(board: Board) -> str:
@@ -160,5 +161,5 @@ def _secondary(board: Board) -> str:
     if not rows:
         return ""
     heads = ["first", "second", "benchmark", "difference, points", "limits", "p", "Holm p"]
-    table = _table(heads, rows, text_columns=3)
+    table = markdown_table(heads, rows, text_columns=3)
     return f"<details><summary>Differences by benchmark</summary>\n\n{table}\n\n</details>"

@@ -15,7 +15,7 @@ from sdbench.leaderboards.tuning_file import Cost, TuningFile
 
 _WIDTH = 80
 _MAX_NAME = 22
-_COST_HEADS = ("trainings", "rollouts", "student tokens", "teacher tokens", "validation tokens")
+COST_HEADS = ("trainings", "rollouts", "student tokens", "teacher tokens", "validation tokens")
 
 
 def print_tuning(tuning: TuningFile, console: Console) -> None:
@@ -72,7 +72,7 @@ class _Page:
     def _costs(self) -> Table:
         table = _plain_table()
         table.add_column("condition", max_width=_MAX_NAME, overflow="fold")
-        for head in _COST_HEADS:
+        for head in COST_HEADS:
             table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
         for name, cost in costs(self._tuning):
             table.add_row(Text(self._clean(name)), *cost_cells(cost))
@@ -99,7 +99,7 @@ def render_tuning_markdown(tuning: TuningFile) -> str:
                 escape(tuning.rule),
                 _markdown_table(heads, rows, text_columns=(0, len(heads) - 1)),
                 "### What the sweep spent",
-                _markdown_table(["condition", *_COST_HEADS], spent, text_columns=(0,)),
+                _markdown_table(["condition", *COST_HEADS], spent, text_columns=(0,)),
                 *[escape(note) for note in notes(tuning)[1:]],
             ]
         )

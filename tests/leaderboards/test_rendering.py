@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sdbench.leaderboards.board import Board
 from sdbench.leaderboards.building import build_board
+from sdbench.leaderboards.document import BoardDocument
 from sdbench.leaderboards.render.intervals import UNICODE, Axis, choose_axis, draw_axis, draw_interval
 from sdbench.leaderboards.render.json import render_json
 from sdbench.leaderboards.render.markdown import escape, render_markdown
@@ -135,7 +136,7 @@ def test_hostile_names_are_shown_and_never_obeyed() -> None:
         if line.startswith("| 1 |"):
             assert len(re.findall(r"(?<!\\)\|", line)) == 8
     assert not re.search(r"(?<!\\)<b>", markdown)
-    assert json.loads(render_json(board))["rows"][0]["condition"] in (HOSTILE, "base")
+    assert json.loads(render_json(BoardDocument(board=board)))["rows"][0]["condition"] in (HOSTILE, "base")
 
 
 def test_long_names_fold_and_hide_no_number() -> None:
@@ -158,7 +159,7 @@ def test_undefined_is_said_and_null() -> None:
     assert "undef." in text
     assert "pass@9 is undefined" in words(text)
     assert "b is not ranked" in text
-    content = json.loads(render_json(board))
+    content = json.loads(render_json(BoardDocument(board=board)))
     blank = content["rows"][1]
     assert blank["macro"]["avg"] is None
     assert blank["macro"]["low"] is None
@@ -168,8 +169,8 @@ def test_undefined_is_said_and_null() -> None:
 
 
 def test_json_has_the_shape_of_the_front_door(board: Board) -> None:
-    content = json.loads(render_json(board))
-    assert list(content) == ["format_version", "rows", "pairs", "advantages"]
+    content = json.loads(render_json(BoardDocument(board=board)))
+    assert list(content) == ["format_version", "rows", "pairs", "advantages", "learning_rates", "curves"]
     assert content["format_version"] == 1
     row = content["rows"][0]
     assert row["condition"] == "step_aligned_critique"
@@ -184,7 +185,7 @@ def test_json_has_the_shape_of_the_front_door(board: Board) -> None:
     pair = content["pairs"][0]
     assert board.pairs[0].contrast is not None
     assert (pair["estimate"], pair["holm_p"]) == (board.pairs[0].contrast.estimate, board.pairs[0].holm_p)
-    assert render_json(board) == render_json(board)
+    assert render_json(BoardDocument(board=board)) == render_json(BoardDocument(board=board))
 
 
 def cells(line: str) -> list[str]:

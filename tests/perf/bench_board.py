@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "leaderboards"))
 from board_samples import problem, result
 
 from sdbench.leaderboards.building import build_board
+from sdbench.leaderboards.document import BoardDocument
 from sdbench.leaderboards.render.json import render_json
 from sdbench.leaderboards.schema import CheckpointResult, ProblemResult, TaskResult
 
@@ -44,7 +45,7 @@ def main() -> None:
     start = time.process_time()
     board = build_board(results)
     built = time.process_time()
-    text = render_json(board)
+    text = render_json(BoardDocument(board=board))
     done = time.process_time()
     print(f"{CONDITIONS} conditions, {TASKS} x {PROBLEMS} problems, k = {SAMPLES}: {len(board.pairs)} contrasts")
     print(f"CPU: board {built - start:.2f} s, JSON {done - built:.2f} s ({len(text) / 1e6:.1f} MB)")

@@ -1,0 +1,43 @@
+"""All that a board's page shows, in one value: terminal, Markdown and JSON show the same parts of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdbench.leaderboards.advantages import AdvantageSummary
+from sdbench.leaderboards.board import Board
+from sdbench.leaderboards.curves import Curve
+from sdbench.leaderboards.tuning_file import TuningFile
+
+# What a run diagnoses.
+DIAGNOSED = "the base, before training"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRates:
+    """The learning rates that the conditions of one run were trained with.
+
+    Attributes:
+        run: what the run is called where several stand on one board; None where it is the only one.
+        tuning: the sweep behind the rates; None where no sweep chose them.
+    """
+
+    run: str | None
+    rates: dict[str, float]
+    tuning: TuningFile | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardDocument:
+    """The board and what stands below it. A part that was not measured is empty.
+
+    Attributes:
+        advantages: what each condition's context does to the base, token by token.
+        rates: one entry a run that trained something.
+        curves: one a condition, named apart where several runs stand together.
+    """
+
+    board: Board
+    advantages: tuple[AdvantageSummary, ...] = ()
+    rates: tuple[RunRates, ...] = ()
+    curves: tuple[Curve, ...] = ()

@@ -1,0 +1,33 @@
+"""The whole page, part by part: the one path to a terminal and to Markdown (``render.json`` is that to JSON)."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from sdbench.leaderboards.document import DIAGNOSED, BoardDocument
+from sdbench.leaderboards.render.advantages import print_advantages, render_advantages_markdown
+from sdbench.leaderboards.render.curves import print_curves, render_curves_markdown
+from sdbench.leaderboards.render.markdown import render_markdown
+from sdbench.leaderboards.render.rates import print_rates, render_rates_markdown
+from sdbench.leaderboards.render.terminal import print_board
+
+
+def print_document(document: BoardDocument, console: Console) -> None:
+    """Print the board and all that stands below it. A console narrower than 80 columns gets the layout of 80."""
+    print_board(document.board, console)
+    print_advantages(document.advantages, console, subject=DIAGNOSED)
+    print_rates(document.rates, console)
+    if document.curves:
+        console.print()
+        print_curves(document.curves, console)
+
+
+def render_document_markdown(document: BoardDocument) -> str:
+    """The same as GitHub-flavoured Markdown; names and reasons from outside are escaped."""
+    parts = [
+        render_markdown(document.board),
+        render_advantages_markdown(document.advantages, subject=DIAGNOSED),
+        render_rates_markdown(document.rates),
+        render_curves_markdown(document.curves),
+    ]
+    return "\n".join(part for part in parts if part)
