@@ -1,0 +1,222 @@
+"""How often the board's intervals cover and its tests reject, on boards whose truth is known.
+
+``python -m sdbench.leaderboards.simulation [--boards 2000] [--seed 1] [--out docs/coverage.md]`` prints the figures of
+``docs/coverage.md``. What is counted stands in ``simulation_rates``, how boards are drawn in ``simulation_population``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+from sdbench.leaderboards.simulation_population import (
+    BENCHMARK_SD,
+    BENCHMARKS,
+    CONDITION_SD,
+    DIFFICULTY_SD,
+    INTERACTION_SD,
+    PROBLEMS,
+    SAMPLES,
+    SEED_BENCHMARK_SHARE,
+    Spread,
+)
+from sdbench.leaderboards.simulation_rates import (
+    Coverage,
+    Rate,
+    Rival,
+    simulate_coverage,
+    simulate_edge,
+    simulate_rejections,
+)
+
+ACCURACIES = (0.5, 0.7, 0.9)
+SEED_SDS = (0.0, 0.02, 0.05, 0.1)
+SEEDS = (1, 3, 5)
+DIFFERENCES = (0.02, 0.05, 0.1)
+POWER_ACCURACY = 0.7
+EDGE_ACCURACIES = (0.0, 0.01, 0.9, 0.95, 0.99, 0.999, 1.0)
+
+# Columns of the tests: training seeds, and what the condition is held against.
+RIVALS: tuple[tuple[int, Rival, str], ...] = (
+    (1, "checkpoint", "1 seed: two checkpoints"),
+    (3, "condition", "3 seeds: two conditions"),
+    (5, "condition", "5 seeds: two conditions"),
+    (3, "base", "3 seeds: one against base"),
+    (5, "base", "5 seeds: one against base"),
+)
+
+FIGURES = "## Figures"
+
+
+def coverage_table(*, boards: int, seed: int) -> str:
+    """Coverage and width of the macro's interval over accuracies, seed standard deviations and numbers of seeds."""
+    rows = []
+    for accuracy in ACCURACIES:
+        for seed_sd in SEED_SDS:
+            cells = [
+                simulate_coverage(accuracy=accuracy, seed_sd=seed_sd, seeds=seeds, boards=boards, seed=seed)
+                for seeds in SEEDS
+            ]
+            rows.append([_percent(accuracy), _percent(seed_sd), *(_coverage(cell) for cell in cells)])
+            rows[-1].append(_rate(cells[0].condition))
+            _progress("coverage", rows[-1])
+    heads = ["macro", "seed SD", "1 seed: that checkpoint's own", "3 seeds", "5 seeds"]
+    return _table([*heads, "1 seed, of the condition's mean (not promised)"], rows)
+
+
+def size_table(*, boards: int, seed: int) -> str:
+    """How often the macro contrast's p lies below 0.05 where there is no difference."""
+    rows = []
+    for accuracy in ACCURACIES:
+        for seed_sd in SEED_SDS:
+            columns = [(seeds, rival) for seeds, rival, _ in RIVALS] + [(1, "condition")]
+            rates = [
+                simulate_rejections(
+                    accuracy=accuracy,
+                    seed_sd=seed_sd,
+                    seeds=seeds,
+                    rival=rival,
+                    difference=0.0,
+                    boards=boards,
+                    seed=seed,
+                )
+                for seeds, rival in columns
+            ]
+            rows.append([_percent(accuracy), _percent(seed_sd), *map(_rate, rates)])
+            _progress("size", rows[-1])
+    heads = ["macro", "seed SD", *(head for _, _, head in RIVALS)]
+    return _table([*heads, "1 seed, read as two conditions (not promised)"], rows)
+
+
+def power_table(*, boards: int, seed: int) -> str:
+    """How often it lies below 0.05 where the second side is truly lower."""
+    rows = []
+    for seed_sd in SEED_SDS:
+        for difference in DIFFERENCES:
+            rates = [
+                simulate_rejections(
+                    accuracy=POWER_ACCURACY,
+                    seed_sd=seed_sd,
+                    seeds=seeds,
+                    rival=rival,
+                    difference=difference,
+                    boards=boards,
+                    seed=seed,
+                )
+                for seeds, rival, _ in RIVALS
+            ]
+            rows.append([_percent(seed_sd), _percent(difference), *map(_rate, rates)])
+            _progress("power", rows[-1])
+    return _table(["seed SD", "true difference", *(head for _, _, head in RIVALS)], rows)
+
+
+def edge_table(*, boards: int, seed: int) -> str:
+    """Coverage and width for one checkpoint on one benchmark at or near 0 or 1."""
+    spreads: tuple[Spread, ...] = get_args(Spread)
+    rows = []
+    for accuracy in EDGE_ACCURACIES:
+        cells = [simulate_edge(accuracy=accuracy, spread=spread, boards=boards, seed=seed) for spread in spreads]
+        rows.append([_percent(accuracy), *map(_coverage, cells)])
+        _progress("edge", rows[-1])
+    return _table(["true accuracy", *(f"problems: {spread}" for spread in spreads)], rows)
+
+
+def figures(*, boards: int, seed: int, command: str) -> str:
+    """All tables, with the design of the boards and the command, in Markdown."""
+    return f"""{FIGURES}
+
+Made on {datetime.now(UTC).date()} by `{command}`.
+
+Each figure is over {boards:,} boards; ± is its Monte Carlo standard error, in points (two boards of each kind added, so
+that none is zero). A board has {BENCHMARKS} benchmarks x {PROBLEMS} problems, k = {SAMPLES}. `macro` is a condition's accuracy, its mean
+over problems and training seeds: what has to be covered. `seed SD` is the standard deviation of the macro over
+training seeds, in points. Chances are logit-normal; standard deviations in logits:
+
+- benchmarks {BENCHMARK_SD}, the difficulty of a problem (shared by the conditions) {DIFFICULTY_SD}
+- condition x problem {CONDITION_SD}, seed x problem {INTERACTION_SD}
+- seed: as `seed SD` asks, alike in all benchmarks, and {SEED_BENCHMARK_SHARE} times that in each by itself
+
+### Coverage of the 95 % interval of the macro
+
+In %, in brackets the mean width in points.
+
+{coverage_table(boards=boards, seed=seed)}
+
+### Size: how often p < 0.05 without a difference
+
+In %, before Holm. Two checkpoints: both have the same accuracy of their own.
+
+{size_table(boards=boards, seed=seed)}
+
+### Power: how often p < 0.05 with a true difference
+
+In %, before Holm; macro {_percent(POWER_ACCURACY)} % against so many points less.
+
+{power_table(boards=boards, seed=seed)}
+
+### Near 0 and 1: one checkpoint, one benchmark of {PROBLEMS} problems
+
+Coverage in %, in brackets the mean width in points. Problems alike: one accuracy; spread: logit-normal; all or
+nothing: always or never solved.
+
+{edge_table(boards=boards, seed=seed)}
+"""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g}"
+
+
+def _rate(rate: Rate) -> str:
+    return f"{100 * rate.share:.1f} ± {100 * rate.error:.1f}"
+
+
+def _coverage(cell: Coverage) -> str:
+    return f"{_rate(cell.target)} ({100 * cell.width:.1f} ± {100 * cell.width_error:.1f})"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["--:"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _progress(what: str, row: Sequence[str]) -> None:
+    print(what, *row, sep="  ", file=sys.stderr, flush=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write the figures; what a page at ``path`` has above them, a reading by hand, is kept."""
+    kept = ""
+    if path.exists():
+        above, heading, _ = path.read_text(encoding="utf-8").partition(f"{FIGURES}\n")
+        kept = above if heading else ""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(kept + text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command-line entry."""
+    parser = argparse.ArgumentParser(prog="python -m sdbench.leaderboards.simulation", description=__doc__)
+    parser.add_argument("--boards", type=int, default=2000, help="simulated boards behind each figure")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation")
+    parser.add_argument("--out", type=Path, help="page whose figures to write; default: standard output")
+    options = parser.parse_args(arguments)
+    if options.boards < 1 or options.seed < 0:
+        parser.error(f"--boards {options.boards} --seed {options.seed}: at least one board, and no negative seed")
+    if options.out is not None and not options.out.parent.is_dir():
+        parser.error(f"--out {options.out}: no folder {options.out.parent}; create it first")
+    command = f"{parser.prog} --boards {options.boards} --seed {options.seed}"
+    if options.out is None:
+        print(figures(boards=options.boards, seed=options.seed, command=command))
+    else:
+        _write(options.out, figures(boards=options.boards, seed=options.seed, command=f"{command} --out {options.out}"))
+
+
+if __name__ == "__main__":
+    main()
