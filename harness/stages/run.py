@@ -8,28 +8,16 @@ from datetime import UTC, datetime
 
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
-from sdbench.harness.run_directory import ModelFolder, RunDirectory, StepFolder, write_json, write_result
+from sdbench.harness.run_directory import RunDirectory, write_json
 from sdbench.harness.stages.attempts import recorded_status
-from sdbench.harness.stages.curves import curve_recorder
 from sdbench.harness.stages.diagnose import diagnose_base
-from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
-from sdbench.harness.stages.prepare import LoadedBase, Purpose, RunPlan
+from sdbench.harness.stages.prepare import Purpose, RunPlan
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.harness.stages.rates import write_tuning
-from sdbench.harness.stages.selection import step_checkpoints, steps_to_score
-from sdbench.harness.stages.train import summary_of, train_stage
 from sdbench.leaderboards.board import BASE
-from sdbench.leaderboards.schema import TrainingSummary
 from sdbench.tasks.grading.math_grader import MathGrader
-from sdbench.tasks.grading.verdict import Grader
-from sdbench.tasks.problem import Problem
-from sdbench.tasks.sampling.store import SampleStore
-from sdbench.trainers.checkpoints import load_step_checkpoint
-from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.engines.hf import HfEngine
-from sdbench.trainers.local.trainer import read_record
-from sdbench.trainers.models import load_policy
 
 
 def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
@@ -55,134 +43,16 @@ def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
     with MathGrader() as grader:
         engine = HfEngine(base.model, base.tokenizer)
         problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
-        _evaluate(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter)
+        evaluate_model(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter)
         diagnose_base(plan, grader=grader, reporter=reporter)
         for training_seed in plan.recipe.training_seeds:
             for condition in plan.conditions:
-                _run_condition(
+                run_condition(
                     plan, condition, training_seed=training_seed, problems=problems, grader=grader, reporter=reporter
                 )
     document = document_of([directory])
     write_document(directory, document)
     show_document(document)
-
-
-def _run_condition(
-    plan: RunPlan,
-    condition: ConditionSpec,
-    *,
-    training_seed: int,
-    problems: list[Problem],
-    grader: Grader,
-    reporter: Reporter,
-) -> None:
-    folder = plan.directory.condition(condition.name, training_seed)
-    name = condition.name if len(plan.recipe.training_seeds) == 1 else f"{condition.name}, seed {training_seed}"
-    if folder.results.is_file():
-        reporter.note(f"{name}: finished before")
-        return
-    record = train_stage(
-        plan,
-        condition,
-        training_seed=training_seed,
-        problems=problems,
-        folder=folder,
-        grader=grader,
-        reporter=reporter,
-        name=name,
-        curve=curve_recorder(plan, folder, grader=grader),
-        step_checkpoints=step_checkpoints(plan, folder),
-    )
-    for step in steps_to_score(plan, condition, folder, training_seed=training_seed):
-        _evaluate_step(
-            plan,
-            condition,
-            folder.step(step),
-            name=f"{name}, step {step}",
-            training_seed=training_seed,
-            grader=grader,
-            reporter=reporter,
-        )
-    # Scored last: its result is the marker that all of this is done.
-    model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
-    _evaluate(
-        plan,
-        folder,
-        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
-        name=condition.name,
-        shown_name=name,
-        training_seed=training_seed,
-        reveals=record.reveals,
-        training=summary_of(record),
-        grader=grader,
-        reporter=reporter,
-    )
-
-
-def _evaluate_step(
-    plan: RunPlan,
-    condition: ConditionSpec,
-    folder: StepFolder,
-    *,
-    name: str,
-    training_seed: int,
-    grader: Grader,
-    reporter: Reporter,
-) -> None:
-    """Score a checkpoint on the way of a training."""
-    record = read_record(folder.checkpoint)
-    model, tokenizer = load_step_checkpoint(
-        folder.checkpoint, base=plan.base_path, dtype=plan.recipe.training.dtype, device=plan.base.device
-    )
-    _evaluate(
-        plan,
-        folder,
-        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
-        name=condition.name,
-        shown_name=name,
-        training_seed=training_seed,
-        reveals=record.reveals,
-        training=summary_of(record),
-        grader=grader,
-        reporter=reporter,
-    )
-
-
-def _evaluate(
-    plan: RunPlan,
-    folder: ModelFolder,
-    *,
-    loaded: LoadedBase,
-    name: str,
-    grader: Grader,
-    reporter: Reporter,
-    shown_name: str | None = None,
-    training_seed: int | None = None,
-    reveals: tuple[str, ...] = (),
-    training: TrainingSummary | None = None,
-) -> None:
-    shown_name = shown_name or name
-    if folder.results.is_file():
-        reporter.note(f"{shown_name}: evaluated before")
-        return
-    total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
-    with reporter.stage(f"evaluating {shown_name}", total=total, unit="samples") as advance:
-        result = evaluate_checkpoint(
-            engine=HfEngine(loaded.model, loaded.tokenizer),
-            suite=plan.suite,
-            k=plan.k,
-            sampling=plan.sampling,
-            run_seed=plan.recipe.recipe.seed,
-            store=SampleStore(folder.samples),
-            grader=grader,
-            condition=name,
-            training_seed=training_seed,
-            reveals=reveals,
-            training=training,
-            prompt_format=None if plan.suite.prompt_kind == "nano" else plan.prompt_format,
-            progress=advance,
-        )
-    write_result(folder.results, result)
 
 
 def write_head(plan: RunPlan, *, kind: Purpose) -> None:

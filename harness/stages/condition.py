@@ -1,0 +1,142 @@
+"""One condition and training seed of a run: trained, its checkpoints scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdbench.harness.progress import Reporter
+from sdbench.harness.run_directory import ModelFolder, StepFolder, write_result
+from sdbench.harness.stages.curves import curve_recorder
+from sdbench.harness.stages.evaluate import evaluate_checkpoint
+from sdbench.harness.stages.prepare import LoadedBase, RunPlan
+from sdbench.harness.stages.selection import step_checkpoints, steps_to_score
+from sdbench.harness.stages.train import summary_of, train_stage
+from sdbench.leaderboards.schema import TrainingSummary
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.store import SampleStore
+from sdbench.trainers.checkpoints import load_step_checkpoint
+from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.engines.hf import HfEngine
+from sdbench.trainers.local.trainer import read_record
+from sdbench.trainers.models import load_policy
+
+
+def run_condition(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    *,
+    training_seed: int,
+    problems: Sequence[Problem],
+    grader: Grader,
+    reporter: Reporter,
+) -> None:
+    """Train, and score the checkpoints that the recipe wants scored. What is finished already is not run again."""
+    folder = plan.directory.condition(condition.name, training_seed)
+    name = condition.name if len(plan.recipe.training_seeds) == 1 else f"{condition.name}, seed {training_seed}"
+    if folder.results.is_file():
+        reporter.note(f"{name}: finished before")
+        return
+    record = train_stage(
+        plan,
+        condition,
+        training_seed=training_seed,
+        problems=problems,
+        folder=folder,
+        grader=grader,
+        reporter=reporter,
+        name=name,
+        curve=curve_recorder(plan, folder, grader=grader),
+        step_checkpoints=step_checkpoints(plan, folder),
+    )
+    for step in steps_to_score(plan, condition, folder, training_seed=training_seed):
+        _evaluate_step(
+            plan,
+            condition,
+            folder.step(step),
+            name=f"{name}, step {step}",
+            training_seed=training_seed,
+            grader=grader,
+            reporter=reporter,
+        )
+    # Scored last: its result is the marker that all of this is done.
+    model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
+    evaluate_model(
+        plan,
+        folder,
+        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
+        name=condition.name,
+        shown_name=name,
+        training_seed=training_seed,
+        reveals=record.reveals,
+        training=summary_of(record),
+        grader=grader,
+        reporter=reporter,
+    )
+
+
+def _evaluate_step(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    folder: StepFolder,
+    *,
+    name: str,
+    training_seed: int,
+    grader: Grader,
+    reporter: Reporter,
+) -> None:
+    """Score a checkpoint on the way of a training."""
+    record = read_record(folder.checkpoint)
+    model, tokenizer = load_step_checkpoint(
+        folder.checkpoint, base=plan.base_path, dtype=plan.recipe.training.dtype, device=plan.base.device
+    )
+    evaluate_model(
+        plan,
+        folder,
+        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
+        name=condition.name,
+        shown_name=name,
+        training_seed=training_seed,
+        reveals=record.reveals,
+        training=summary_of(record),
+        grader=grader,
+        reporter=reporter,
+    )
+
+
+def evaluate_model(
+    plan: RunPlan,
+    folder: ModelFolder,
+    *,
+    loaded: LoadedBase,
+    name: str,
+    grader: Grader,
+    reporter: Reporter,
+    shown_name: str | None = None,
+    training_seed: int | None = None,
+    reveals: tuple[str, ...] = (),
+    training: TrainingSummary | None = None,
+) -> None:
+    """Score one model of a run into its folder, unless its result stands there already."""
+    shown_name = shown_name or name
+    if folder.results.is_file():
+        reporter.note(f"{shown_name}: evaluated before")
+        return
+    total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
+    with reporter.stage(f"evaluating {shown_name}", total=total, unit="samples") as advance:
+        result = evaluate_checkpoint(
+            engine=HfEngine(loaded.model, loaded.tokenizer),
+            suite=plan.suite,
+            k=plan.k,
+            sampling=plan.sampling,
+            run_seed=plan.recipe.recipe.seed,
+            store=SampleStore(folder.samples),
+            grader=grader,
+            condition=name,
+            training_seed=training_seed,
+            reveals=reveals,
+            training=training,
+            prompt_format=None if plan.suite.prompt_kind == "nano" else plan.prompt_format,
+            progress=advance,
+        )
+    write_result(folder.results, result)
