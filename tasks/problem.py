@@ -15,6 +15,7 @@ class Problem:
         answer: the gold answer, bare (``4``, not ``#4`` or a box).
         solution: a worked reference solution, or None where the data has none.
         task: the benchmark or stratum it belongs to, for example ``sdbench_nano_sum_1``.
+        relative_tolerance: how far a decimal may be from ``answer``, relative to it; None where none is given.
     """
 
     id: str
@@ -22,3 +23,4 @@ class Problem:
     answer: str
     solution: str | None = None
     task: str = ""
+    relative_tolerance: float | None = None

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
+from sdbench.tasks.data.loading import at_hand, load_benchmark
+from sdbench.tasks.data.places import AbsentDataError
+from sdbench.tasks.data.sources import MATH12, SOURCES, TASK_PREFIX, Source
 from sdbench.tasks.data_lock import data_lock
 from sdbench.tasks.errors import UserError, suggestion
+from sdbench.tasks.math12.defaults import SUITE_K, sampling_for
 from sdbench.tasks.nano12 import loader as nano12
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
 
 HELDOUT_TASK = "sdbench_heldout"
+AT_HAND = "available"
+"""In the place of task names: those of the suite whose data is at hand."""
 PromptKind = Literal["nano", "question"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One benchmark: its lm-eval task name, the group it is reported under, and its problems in order."""
+    """One benchmark: its lm-eval task name, the group it is reported under, and its problems in order.
+
+    ``default_k`` and ``default_max_tokens``: its own samples per problem and completion tokens; None for the suite's.
+    """
 
     task: str
     group: str
     problems: tuple[Problem, ...]
+    default_k: int | None = None
+    default_max_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +47,11 @@ class Suite:
         prompt_kind: ``nano`` asks in the nano world's own form; ``question`` asks in plain language, through the
             tokenizer's chat template where it has one.
         packaged: whether the tasks are YAML under ``tasks_path()``; otherwise they are built from ``problems``.
-        default_k: samples per problem.
-        default_sampling: how they are drawn.
+        default_k: samples per problem, where a benchmark has no number of its own.
+        default_sampling: how they are drawn; a benchmark can have a token cap of its own.
+        unloaded: what keeps each other task of the suite from being scored, by task: no data at hand, or data that is
+            broken or not the locked one. ``select`` refuses them.
+        left_out: tasks of the suite that ``available`` left out since their data is not at hand, for display.
     """
 
     name: str
@@ -45,6 +60,8 @@ class Suite:
     packaged: bool
     default_k: int
     default_sampling: SamplingSettings
+    unloaded: Mapping[str, UserError] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -59,24 +76,52 @@ class Suite:
     def select(self, *, tasks: Sequence[str] | None = None, limit: int | None = None) -> Suite:
         """The suite cut down to some of its tasks and to the first ``limit`` problems of each.
 
+        Args:
+            tasks: names, ``["available"]`` for those whose data is at hand, or None for all.
+            limit: the first problems of each task, or None for all.
+
         Raises:
-            UserError: a task is not in the suite, none is left, or the limit is below one.
+            UserError: a task is not in the suite, its data is not at hand, none is left, or the limit is below one.
         """
         if limit is not None and limit < 1:
             raise UserError(f"limit {limit} leaves no problem; give 1 or more, or leave it out")
+        known = (*self.tasks, *self.unloaded)
         for task in tasks or ():
-            if task not in self.tasks:
-                raise UserError(f"task {task!r} is not in suite {self.name!r}; {suggestion(task, self.tasks)}")
+            if task not in known and task != AT_HAND:
+                raise UserError(f"task {task!r} is not in suite {self.name!r}; {suggestion(task, known)}")
         if tasks is not None and not tasks:
-            raise UserError(f"no task of suite {self.name!r} was named; known: {', '.join(self.tasks)}")
+            raise UserError(f"no task of suite {self.name!r} was named; known: {', '.join(known)}")
+        absent = tuple(task for task, error in self.unloaded.items() if isinstance(error, AbsentDataError))
+        available = tasks is not None and AT_HAND in tasks
+        wanted = [task for task in known if tasks is None or task in tasks or (available and task not in absent)]
+        self._refuse_unloaded(wanted)
+        if not wanted:
+            raise UserError(
+                f"no data of suite {self.name!r} is at hand; run `sdbench data fetch`, or set SDBENCH_DATA_DIR"
+            )
         return replace(
             self,
             benchmarks=tuple(
                 replace(benchmark, problems=benchmark.problems[:limit])
                 for benchmark in self.benchmarks
-                if tasks is None or benchmark.task in tasks
+                if benchmark.task in wanted
             ),
+            unloaded={},
+            left_out=tuple(task for task in absent if available and task not in wanted),
         )
+
+    def _refuse_unloaded(self, wanted: Sequence[str]) -> None:
+        refused = [task for task in wanted if task in self.unloaded]
+        absent = [task for task in refused if isinstance(self.unloaded[task], AbsentDataError)]
+        for task in refused:
+            if task not in absent:
+                raise UserError(str(self.unloaded[task])) from self.unloaded[task]
+        if absent:
+            sets = " ".join(task.removeprefix(TASK_PREFIX) for task in absent)
+            raise UserError(
+                f"suite {self.name!r}: no data of {', '.join(absent)} at hand; run `sdbench data fetch {sets}`, set "
+                f"SDBENCH_DATA_DIR, or score those at hand with --tasks {AT_HAND}"
+            )
 
 
 def _nano12() -> Suite:
@@ -97,18 +142,96 @@ def _nano12() -> Suite:
     )
 
 
-SUITES: dict[str, Callable[[], Suite]] = {"nano12": _nano12}
+def _of_sources(name: str, sources: Sequence[Source], data_dir: Path | None) -> Suite:
+    """A suite of real benchmarks: what is at hand is loaded, the rest is kept with the reason why it is not."""
+    benchmarks: list[Benchmark] = []
+    unloaded: dict[str, UserError] = {}
+    for source in sources:
+        try:
+            problems = load_benchmark(source.name, data_dir=data_dir)
+        except UserError as error:
+            unloaded[source.task] = error
+            continue
+        benchmarks.append(
+            Benchmark(
+                task=source.task,
+                group=source.group,
+                problems=problems,
+                default_k=source.default_k,
+                default_max_tokens=source.default_max_tokens,
+            )
+        )
+    return Suite(
+        name=name,
+        benchmarks=tuple(benchmarks),
+        prompt_kind="question",
+        packaged=False,
+        default_k=SUITE_K,
+        default_sampling=sampling_for(thinking=False),
+        unloaded=unloaded,
+    )
 
 
-def get_suite(name: str) -> Suite:
-    """A suite by name.
+def _suite_of(name: str) -> Callable[[Path | None], Suite]:
+    return lambda data_dir: _of_sources(name, SOURCE_SUITES[name], data_dir)
+
+
+SOURCE_SUITES: dict[str, tuple[Source, ...]] = {
+    "math12": tuple(SOURCES[name] for name in MATH12),
+    "math_reserve": tuple(source for source in SOURCES.values() if source.group == "reserve"),
+    "omr_heldout": (SOURCES["omr_heldout"],),
+}
+"""The suites whose problems are read from data files."""
+
+SUITES: dict[str, Callable[[Path | None], Suite]] = {
+    "nano12": lambda _: _nano12(),
+    **{name: _suite_of(name) for name in SOURCE_SUITES},
+}
+
+
+def get_suite(name: str, *, data_dir: Path | None = None) -> Suite:
+    """A suite by name. Nothing is fetched: it holds what is at hand, and ``select`` refuses the rest.
+
+    Args:
+        name: one of ``SUITES``.
+        data_dir: the folder of real data sets; else ``SDBENCH_DATA_DIR``, else the user's cache.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or the data folder is none.
     """
     if name not in SUITES:
         raise UserError(f"unknown suite {name!r}; {suggestion(name, SUITES)}")
-    return SUITES[name]()
+    return SUITES[name](data_dir)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedTask:
+    """One task as it is listed; of real benchmarks nothing is read."""
+
+    name: str
+    suite: str
+    group: str
+    problems: int
+    at_hand: bool
+
+
+def list_tasks(*, data_dir: Path | None = None) -> list[ListedTask]:
+    """Every task of every suite, in order."""
+    listed = [
+        ListedTask(
+            name=benchmark.task, suite="nano12", group=benchmark.group, problems=len(benchmark.problems), at_hand=True
+        )
+        for benchmark in _nano12().benchmarks
+    ]
+    for suite, sources in SOURCE_SUITES.items():
+        found = at_hand([source.name for source in sources], data_dir=data_dir)
+        listed += [
+            ListedTask(
+                name=source.task, suite=suite, group=source.group, problems=source.rows, at_hand=found[source.name]
+            )
+            for source in sources
+        ]
+    return listed
 
 
 def heldout_suite(problems: Sequence[Problem]) -> Suite:

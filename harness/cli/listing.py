@@ -94,12 +94,17 @@ def _critic_rows() -> list[dict[str, Any]]:
 
 
 def _task_rows() -> list[dict[str, Any]]:
-    from sdbench.tasks.suites import SUITES, get_suite
+    from sdbench.tasks.suites import list_tasks
 
     return [
-        {"name": benchmark.task, "suite": name, "group": benchmark.group, "problems": len(benchmark.problems)}
-        for name in SUITES
-        for benchmark in get_suite(name).benchmarks
+        {
+            "name": task.name,
+            "suite": task.suite,
+            "group": task.group,
+            "problems": task.problems,
+            "data": "at hand" if task.at_hand else "not at hand",
+        }
+        for task in list_tasks()
     ]
 
 
