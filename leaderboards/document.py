@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sdbench.leaderboards.advantages import AdvantageSummary
 from sdbench.leaderboards.board import Board
 from sdbench.leaderboards.curves import Curve
+from sdbench.leaderboards.pool import PoolSummary
+from sdbench.leaderboards.selection import SelectionTable
 from sdbench.leaderboards.tuning_file import TuningFile
 
 # What a run diagnoses.
@@ -28,16 +30,28 @@ class RunRates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunPool:
+    """What the filter of one run's training problems left. ``run`` as in ``RunRates``."""
+
+    run: str | None
+    summary: PoolSummary
+
+
+@dataclass(frozen=True, kw_only=True)
 class BoardDocument:
     """The board and what stands below it. A part that was not measured is empty.
 
     Attributes:
         advantages: what each condition's context does to the base, token by token.
         rates: one entry a run that trained something.
+        pools: one entry a run that filtered its training problems by the base's solve rate.
         curves: one a condition, named apart where several runs stand together.
+        selection: three rules of choosing a checkpoint; None where no training kept checkpoints on its way.
     """
 
     board: Board
     advantages: tuple[AdvantageSummary, ...] = ()
     rates: tuple[RunRates, ...] = ()
+    pools: tuple[RunPool, ...] = ()
     curves: tuple[Curve, ...] = ()
+    selection: SelectionTable | None = None

@@ -96,7 +96,7 @@ def pool_of(directory: RunDirectory) -> PoolSummary | None:
     try:
         data = json.loads(directory.pool.read_text(encoding="utf-8"))
         counts = [SolveCount(**row) for row in data["solve_counts"]]
-        fresh = [SolveCount(**row) for row in data["fresh_counts"]]
+        fresh = [SolveCount(**row) for row in data.get("fresh_counts", ())]
         kept = {row["id"] for row in data["problems"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{directory.pool} is damaged; start a new --out") from None

@@ -8,11 +8,13 @@ from typing import TextIO
 
 from sdbench.harness.run_directory import RunDirectory, write_atomically
 from sdbench.harness.stages.curves import curves_of
+from sdbench.harness.stages.pool import pool_of
 from sdbench.harness.stages.rates import rates_of
+from sdbench.harness.stages.selection import selection_of
 from sdbench.leaderboards.advantages import AdvantageSummary, summarise_advantages
 from sdbench.leaderboards.board import Board
 from sdbench.leaderboards.building import build_board
-from sdbench.leaderboards.document import BoardDocument
+from sdbench.leaderboards.document import BoardDocument, RunPool
 from sdbench.leaderboards.render.curves import render_curves_markdown
 from sdbench.leaderboards.render.document import print_document, render_document_markdown
 from sdbench.leaderboards.render.json import render_json
@@ -69,18 +71,22 @@ def document_of(directories: Sequence[RunDirectory]) -> BoardDocument:
         UserError: a folder has no finished result, or a damaged record.
     """
     several = len(directories) > 1
-    rates, curves = [], []
+    rates, pools, curves = [], [], []
     for directory in directories:
         name = directory.root.name if several else None
         found = rates_of(directory, name=name)
         rates += [] if found is None else [found]
+        pool = pool_of(directory)
+        pools += [] if pool is None else [RunPool(run=name, summary=pool)]
         for curve in curves_of(directory):
             curves.append(replace(curve, condition=f"{curve.condition} ({name})") if several else curve)
     return BoardDocument(
         board=board_of(directories),
         advantages=tuple(advantages_of(directories)),
         rates=tuple(rates),
+        pools=tuple(pools),
         curves=tuple(curves),
+        selection=selection_of(directories),
     )
 
 

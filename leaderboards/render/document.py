@@ -8,7 +8,9 @@ from sdbench.leaderboards.document import DIAGNOSED, BoardDocument
 from sdbench.leaderboards.render.advantages import print_advantages, render_advantages_markdown
 from sdbench.leaderboards.render.curves import print_curves, render_curves_markdown
 from sdbench.leaderboards.render.markdown import render_markdown
+from sdbench.leaderboards.render.pools import print_pools, render_pools_markdown
 from sdbench.leaderboards.render.rates import print_rates, render_rates_markdown
+from sdbench.leaderboards.render.selection import print_selection, render_selection_markdown
 from sdbench.leaderboards.render.terminal import print_board
 
 
@@ -17,9 +19,13 @@ def print_document(document: BoardDocument, console: Console) -> None:
     print_board(document.board, console)
     print_advantages(document.advantages, console, subject=DIAGNOSED)
     print_rates(document.rates, console)
+    print_pools(document.pools, console)
     if document.curves:
         console.print()
         print_curves(document.curves, console)
+    if document.selection is not None:
+        console.print()
+        print_selection(document.selection, console)
 
 
 def render_document_markdown(document: BoardDocument) -> str:
@@ -28,6 +34,8 @@ def render_document_markdown(document: BoardDocument) -> str:
         render_markdown(document.board),
         render_advantages_markdown(document.advantages, subject=DIAGNOSED),
         render_rates_markdown(document.rates),
+        render_pools_markdown(document.pools),
         render_curves_markdown(document.curves),
+        "" if document.selection is None else render_selection_markdown(document.selection),
     ]
     return "\n".join(part for part in parts if part)

@@ -1,6 +1,7 @@
 """The board as JSON; what is undefined is null.
 
-``{"format_version": 1, "rows": [...], "pairs": [...], "advantages": [...], "learning_rates": [...], "curves": [...]}``.
+``{"format_version": 1, "rows": [...], "pairs": [...], "advantages": [...], "learning_rates": [...],
+"training_problems": [...], "curves": [...], "selection": {...}}``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 from sdbench.leaderboards.board import Board, Pair, Row, Score
 from sdbench.leaderboards.document import BoardDocument
 from sdbench.leaderboards.render.curves import curves_to_json
+from sdbench.leaderboards.render.pools import pools_to_json
 from sdbench.leaderboards.render.rates import rates_to_json
+from sdbench.leaderboards.render.selection import selection_to_json
 from sdbench.leaderboards.schema import FORMAT_VERSION
 
 
@@ -24,7 +27,9 @@ def render_json(document: BoardDocument) -> str:
         "pairs": [_pair(pair) for pair in board.pairs],
         "advantages": [summary.to_json() for summary in document.advantages],
         "learning_rates": rates_to_json(document.rates),
+        "training_problems": pools_to_json(document.pools),
         "curves": curves_to_json(document.curves),
+        "selection": None if document.selection is None else selection_to_json(document.selection),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
 

@@ -170,7 +170,16 @@ def test_undefined_is_said_and_null() -> None:
 
 def test_json_has_the_shape_of_the_front_door(board: Board) -> None:
     content = json.loads(render_json(BoardDocument(board=board)))
-    assert list(content) == ["format_version", "rows", "pairs", "advantages", "learning_rates", "curves"]
+    assert list(content) == [
+        "format_version",
+        "rows",
+        "pairs",
+        "advantages",
+        "learning_rates",
+        "training_problems",
+        "curves",
+        "selection",
+    ]
     assert content["format_version"] == 1
     row = content["rows"][0]
     assert row["condition"] == "step_aligned_critique"
