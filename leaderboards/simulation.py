@@ -133,9 +133,9 @@ def figures(*, boards: int, seed: int, command: str) -> str:
 Made on {datetime.now(UTC).date()} by `{command}`.
 
 Each figure is over {boards:,} boards; ± is its Monte Carlo standard error, in points (two boards of each kind added, so
-that none is zero). A board has {BENCHMARKS} benchmarks x {PROBLEMS} problems, k = {SAMPLES}. `macro` is a condition's accuracy, its mean
-over problems and training seeds: what has to be covered. `seed SD` is the standard deviation of the macro over
-training seeds, in points. Chances are logit-normal; standard deviations in logits:
+that none is zero). A board has {BENCHMARKS} benchmarks x {PROBLEMS} problems, k = {SAMPLES}. `macro` is a condition's
+accuracy, its mean over problems and training seeds: what has to be covered. `seed SD` is the standard deviation of the
+macro over training seeds, in points. Chances are logit-normal; standard deviations in logits:
 
 - benchmarks {BENCHMARK_SD}, the difficulty of a problem (shared by the conditions) {DIFFICULTY_SD}
 - condition x problem {CONDITION_SD}, seed x problem {INTERACTION_SD}
