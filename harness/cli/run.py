@@ -55,6 +55,20 @@ def run(
         typer.Option("--set", metavar="A.B=V", help="Set one value of the recipe, written as TOML. Repeatable."),
     ] = None,
     plugin: PluginOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            parser=whole_number,
+            help="Trainings at once, each in a process of its own; as many as the CPU allows if absent. "
+            "The numbers stay the same.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be drawn, how long it takes and what it needs; write nothing."),
+    ] = False,
 ) -> None:
     """Train under each condition, evaluate every checkpoint, and rank them."""
     from sdbench.harness.stages.prepare import prepare_run
@@ -64,6 +78,8 @@ def run(
         raise UserError(f"unexpected argument {more_conditions[0]!r}; conditions follow --condition")
     if all_conditions and condition:
         raise UserError("--all and --condition exclude each other; give one of them")
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs {jobs} trains nothing; give 1 or more")
     plugins = load_plugins(plugin)
     plan = prepare_run(
         recipe=recipe,
@@ -75,10 +91,15 @@ def run(
         overrides=overrides or (),
         plugins=plugins,
     )
+    if dry_run:
+        from sdbench.harness.stages.dry_run import show_dry_run
+
+        show_dry_run(plan)
+        return
     from sdbench.harness.stages.run import execute_run
 
     try:
-        execute_run(plan)
+        execute_run(plan, jobs=jobs)
     except KeyboardInterrupt:
         arguments = sys.argv[1:]
         if out is None:

@@ -1,0 +1,226 @@
+"""What a run has still to do, counted exactly where it can be known; reads the run folder, writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sdbench.harness.run_directory import ConditionFolder, ModelFolder
+from sdbench.harness.stages.diagnose import conditions_to_diagnose, diagnosed_problems
+from sdbench.harness.stages.prepare import RunPlan
+from sdbench.harness.stages.selection import kept_steps, steps_to_score
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.store import SampleStore
+from sdbench.trainers.checkpoints import read_state_header
+from sdbench.trainers.conditions import ConditionSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolWork:
+    """The filter's samples, and as many fresh ones of each problem that is kept.
+
+    Candidates are tried a portion at a time until a portion's size is kept, so only bounds are known beforehand.
+    """
+
+    candidates: int
+    portion: int
+    samples_per_candidate: int
+
+    @property
+    def least(self) -> int:
+        """Samples if the whole first portion is kept, or if one candidate of all is, whichever is less."""
+        return self.samples_per_candidate * min(2 * self.portion, self.candidates + 1)
+
+    @property
+    def most(self) -> int:
+        """Samples if the last candidate is the one that completes the pool."""
+        return self.samples_per_candidate * (self.candidates + self.portion)
+
+    def expected(self, kept_share: float) -> int:
+        """Samples if this share of the candidates is kept."""
+        tried = self.portion
+        while kept_share * tried < self.portion and tried < self.candidates:
+            tried = min(tried + self.portion, self.candidates)
+        return self.samples_per_candidate * (tried + round(min(self.portion, kept_share * tried)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationWork:
+    """Checkpoints still to be scored and the samples that they lack."""
+
+    checkpoints: int = 0
+    samples: int = 0
+
+    def __add__(self, other: EvaluationWork) -> EvaluationWork:
+        return EvaluationWork(checkpoints=self.checkpoints + other.checkpoints, samples=self.samples + other.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionWork:
+    """What one condition has still to do, over all of its training seeds.
+
+    Attributes:
+        trainings: trainings that are not finished.
+        steps: their steps that are not in a saved state.
+        rollouts: of those steps.
+        updates: of those steps; fewer where no rollout of a step can be learned from.
+        curve_scorings: how often weights are scored on validation problems.
+        step_checkpoints: checkpoints on the way that are kept.
+        last: evaluation of the last checkpoints.
+        on_the_way: evaluation of checkpoints on the way; where one is chosen on validation, the most that it can be.
+        on_the_way_is_bound: the choice is not made yet and may fall on the last checkpoint, which is scored anyway.
+    """
+
+    condition: ConditionSpec
+    seeds: int
+    trainings: int
+    steps: int
+    rollouts: int
+    updates: int
+    curve_scorings: int
+    step_checkpoints: int
+    last: EvaluationWork
+    on_the_way: EvaluationWork
+    on_the_way_is_bound: bool
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing is left."""
+        return not (self.trainings or self.last.checkpoints or self.on_the_way.checkpoints)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What a run has still to do.
+
+    Attributes:
+        pool: None where nothing is filtered or the pool is chosen already.
+        base: evaluation of the base.
+        diagnosed: the conditions whose contexts are still to be tried on the base.
+        diagnosis_problems: on these, ``diagnosis_samples`` rollouts each; every condition answers each of them once
+            more under its context, if it can be built.
+        finished: what is done already, in words.
+    """
+
+    pool: PoolWork | None
+    base: EvaluationWork
+    diagnosed: tuple[ConditionSpec, ...]
+    diagnosis_problems: tuple[Problem, ...]
+    diagnosis_samples: int
+    conditions: tuple[ConditionWork, ...]
+    finished: tuple[str, ...]
+
+    @property
+    def diagnosis_rollouts(self) -> int:
+        """Rollouts of the base that are diagnosed."""
+        return len(self.diagnosis_problems) * self.diagnosis_samples if self.diagnosed else 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is left but the board."""
+        return not (
+            self.pool or self.base.checkpoints or self.diagnosed or any(not c.is_finished for c in self.conditions)
+        )
+
+
+def workload_of(plan: RunPlan) -> Workload:
+    """Count what is left of a prepared run.
+
+    Raises:
+        UserError: a record in the run folder is damaged.
+    """
+    directory, recipe = plan.directory, plan.recipe
+    finished = []
+    pool = _pool(plan)
+    if directory.pool.is_file():
+        finished.append("training problems")
+    base = _evaluation(plan, directory.base)
+    if not base.checkpoints:
+        finished.append("base evaluation")
+    diagnosed = conditions_to_diagnose(plan)
+    finished += [f"diagnosis of {spec.name}" for spec in plan.conditions if directory.advantages(spec.name).is_file()]
+    conditions = []
+    for spec in plan.conditions:
+        work = _condition(plan, spec, finished)
+        conditions.append(work)
+    return Workload(
+        pool=pool,
+        base=base,
+        diagnosed=tuple(diagnosed),
+        diagnosis_problems=tuple(diagnosed_problems(plan)) if diagnosed else (),
+        diagnosis_samples=recipe.diagnose.samples,
+        conditions=tuple(conditions),
+        finished=tuple(finished),
+    )
+
+
+def _pool(plan: RunPlan) -> PoolWork | None:
+    section = plan.recipe.problems
+    if section.filter is None or plan.directory.pool.is_file():
+        return None
+    return PoolWork(
+        candidates=len(plan.candidates),
+        portion=len(plan.candidates) if section.count is None else min(section.count, len(plan.candidates)),
+        samples_per_candidate=section.filter.samples,
+    )
+
+
+def _evaluation(plan: RunPlan, folder: ModelFolder) -> EvaluationWork:
+    if folder.results.is_file():
+        return EvaluationWork()
+    total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
+    return EvaluationWork(checkpoints=1, samples=total - SampleStore(folder.samples).sample_count)
+
+
+def _condition(plan: RunPlan, spec: ConditionSpec, finished: list[str]) -> ConditionWork:
+    training, steps = plan.recipe.training, spec.budget.steps
+    every_curve = training.curve_every_steps if plan.validation is not None else 0
+    kept = kept_steps(every_steps=training.checkpoint_every_steps, steps=steps)[:-1]
+    trainings = steps_left = scorings = checkpoints = 0
+    last, on_the_way, is_bound = EvaluationWork(), EvaluationWork(), False
+    for seed in plan.recipe.training_seeds:
+        folder = plan.directory.condition(spec.name, seed)
+        name = f"{spec.name}, seed {seed}"
+        if folder.results.is_file():
+            finished.append(name)
+            continue
+        last += _evaluation(plan, folder)
+        if folder.checkpoint.is_dir():
+            finished.append(f"training of {name}")
+            for step in steps_to_score(plan, spec, folder, training_seed=seed):
+                on_the_way += _evaluation(plan, folder.step(step))
+            continue
+        done = _saved_step(folder)
+        if done:
+            finished.append(f"{done} of {steps} steps of {name}")
+        trainings += 1
+        steps_left += steps - done
+        if every_curve:
+            scorings += sum(step % every_curve == 0 or step == steps for step in range(done + 1, steps + 1))
+            scorings += done == 0
+        checkpoints += sum(not folder.step(step).checkpoint.is_dir() for step in kept)
+        scored = kept if plan.recipe.evaluation.checkpoints == "all" else ()
+        for step in scored:
+            on_the_way += _evaluation(plan, folder.step(step))
+        if plan.recipe.evaluation.checkpoints == "chosen" and kept:
+            on_the_way += _evaluation(plan, folder.step(kept[0]))
+            is_bound = True
+    return ConditionWork(
+        condition=spec,
+        seeds=len(plan.recipe.training_seeds),
+        trainings=trainings,
+        steps=steps_left,
+        rollouts=steps_left * spec.budget.rollouts_per_step,
+        updates=steps_left * training.updates_per_step,
+        curve_scorings=scorings,
+        step_checkpoints=checkpoints,
+        last=last,
+        on_the_way=on_the_way,
+        on_the_way_is_bound=is_bound,
+    )
+
+
+def _saved_step(folder: ConditionFolder) -> int:
+    """The step that a killed training goes on from, 0 for a new one."""
+    if not folder.state.is_file():
+        return 0
+    return int(read_state_header(folder.state)["spent"]["steps"])
