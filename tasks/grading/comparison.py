@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sdbench.tasks.grading.choice import gold_letter, read_letter
 from sdbench.tasks.grading.exact import numbers_equal, read_number
 from sdbench.tasks.grading.normalise import split_assignment, squeeze
 
@@ -46,6 +47,7 @@ _CONJUNCTION = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or
 _COLON = re.compile(r"\d+(?:\s*:\s*\d+)+")
 _RELATIONS = ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\lt", r"\gt")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"} | {
     *("log", "exp", "sqrt", "min", "max", "gcd", "lcm", "mod"),
@@ -62,6 +64,9 @@ def compare(gold: str, prediction: str) -> Decided | Undecided:
     gold_value, prediction_value = _expand_plus_minus(gold_value), _expand_plus_minus(prediction_value)
     if squeeze(gold_value) == squeeze(prediction_value):
         return Decided(equal=True, rule="same_text")
+    letter = gold_letter(gold)
+    if letter is not None and (named := read_letter(prediction)) is not None:
+        return Decided(equal=letter == named, rule="choice")
     settled = _compare_numbers(gold_value, prediction_value) or _compare_words(gold_value, prediction_value)
     if settled is not None:
         return settled
@@ -71,6 +76,11 @@ def compare(gold: str, prediction: str) -> Decided | Undecided:
     # "y = 2x" answers "2x", but against an equation its left-hand side matters.
     both_values = not any(sign in text for text in (gold_value, prediction_value) for sign in _RELATIONS)
     return Undecided(pairs=((gold_value, prediction_value) if both_values else (gold, prediction),))
+
+
+def has_several_values(normalised: str) -> bool:
+    """Whether an answer lists more than one value."""
+    return len(_read_listing(_expand_plus_minus(split_assignment(normalised)[1])).items) > 1
 
 
 def _expand_plus_minus(text: str) -> str:
@@ -105,7 +115,13 @@ def _compare_words(gold: str, prediction: str) -> Decided | None:
     # Fewer letters may be a product ("ab") and are left to math-verify.
     if gold_words is not None and any(len(word) > 3 for word in gold_words.split()):
         return Decided(equal=False, rule="words")
-    if sum(word.lower() not in _FUNCTIONS for word in _WORD.findall(_COMMAND.sub(" ", prediction))) >= _PROSE_WORDS:
+    if (
+        sum(
+            word.lower() not in _FUNCTIONS
+            for word in _WORD.findall(_COMMAND.sub(" ", _ENVIRONMENT.sub(" ", prediction)))
+        )
+        >= _PROSE_WORDS
+    ):
         return Decided(equal=False, rule="prose")
     return None
 

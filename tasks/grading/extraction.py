@@ -6,36 +6,41 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Source = Literal["box", "hash", "phrase"]
+from sdbench.tasks.grading.boxes import read_boxes
+from sdbench.tasks.grading.choice import read_letter
+from sdbench.tasks.grading.phrases import after_hashes, after_phrase, concluded
+
+Source = Literal["box", "hash", "phrase", "conclusion", "whole"]
 
 _THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
-# Escaped characters are tokens of their own, so that "\{" opens nothing.
-_BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
-
-_NUMBER = r"[-+]?[$€£]?[-+]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?"
-# "#4" ends a nano trace; "#### 18 dollars" a GSM8K solution. A Markdown heading ("#### 4. Conclusion") is neither.
-_HASH = re.compile(
-    rf"(?:^|[;,])[ \t]*(?:#(?P<short>{_NUMBER})|####[ \t]*(?P<long>\\?{_NUMBER}[ \t]*(?:\\?%|[A-Za-z]+)?|\$[^$\n]+\$))"
-    r"\.?[ \t]*$",
-    re.MULTILINE,
+_BACKSLASHES = re.compile(r"(\\+)(?=[A-Za-z])")
+_WHOLE_FORMULA = re.compile(
+    r"\$\$[^$]+\$\$|\$(?:\\\$|[^$])+\$|\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\]", re.DOTALL
 )
-_PHRASE = re.compile(
-    r"(?:\bfinal[ \t]+answer\b|\bthe[ \t]+(?:correct[ \t]+)?answer\b|^[*_ \t]*answer\b(?=[*_ \t]*:))"
-    r"(?:[ \t*_]*(?::|=|\bis\b|\bare\b)|[ \t]*\*\*[ \t]*\n)[\s:*=]*",
-    re.IGNORECASE | re.MULTILINE,
+_TRAILING_UNIT = re.compile(r"\s*(?:\\?%|percent|pct|[A-Za-z]{1,12})?\.?")
+_WHOLE_NUMBER = re.compile(
+    r"[-+−]?\s*[$€£]?\s*(?:\d[\d,]*(?:[ \u00a0\u202f]\d{3})*(?:\.\d+)?|\.\d+)(?:\s*/\s*\d+)?"
+    r"\s*(?:[$€£%°]|\\?%|percent|pct|degrees)?\.?"
 )
-_SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|\s(?:because|since)\s|<\|")
-# "Final answer: the largest $n$ is 34": a sentence that begins with a word says its answer after its last verb.
-_PREDICATE = re.compile(r"[A-Za-z]{2,}\s.*\b(?:is|are|equals)\s+(\S.*)")
-_DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$((?:\\\$|[^$])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_PROSE = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
+_COMMAND = re.compile(r"\\(?:text\w*|mathrm|mbox|operatorname)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_SHORT = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """An answer as written, and where it stood: in a box, after hash marks, or after an anchor phrase."""
+    """An answer as written, and where it stood.
+
+    Attributes:
+        answer: the answer; boxes that connectors join are one answer, parted by commas.
+        source: a box, hash marks, an anchor phrase, a concluding sentence, or the whole text, which was nothing else.
+        adjoining: where several values are asked for, the boxes beside the last one count as well: all of them, parted
+            by commas; the answer itself where there are none.
+    """
 
     answer: str
     source: Source
+    adjoining: str
 
 
 def strip_thinking(text: str) -> str:
@@ -46,47 +51,74 @@ def strip_thinking(text: str) -> str:
     return text.rpartition(_THINK_CLOSE)[2].partition(_THINK_OPEN)[0]
 
 
-def last_box(text: str) -> str | None:
-    r"""The content of the balanced ``\boxed{...}`` that closes last (the outer of nested ones), or None."""
-    opened: list[int | None] = []
-    content: str | None = None
-    for token in _BRACES.finditer(text):
-        if token["box"]:
-            opened.append(token.end())
-        elif token["open"]:
-            opened.append(None)
-        elif token["close"] and opened:
-            start = opened.pop()
-            if start is not None:
-                content = text[start : token.start()]
-    return content
+def halve_backslashes(text: str) -> str:
+    r"""The text with single backslashes, where every command has two ("\\frac"): it was escaped once too often.
+
+    A text with an environment is left alone, since two backslashes end a row there.
+    """
+    runs = _BACKSLASHES.findall(text)
+    if runs and r"\begin" not in text and all(len(run) % 2 == 0 for run in runs):
+        return text.replace(r"\\", "\\")
+    return text
 
 
 def extract_answer(text: str) -> Extraction | None:
     """The answer that a completion commits itself to, or None.
 
     The last balanced box wins over any anchor; among anchors the last one wins, and if nothing follows it there is no
-    answer.
+    answer. Without an anchor a concluding sentence is read; without one, a text that is nothing but a number or a
+    formula in delimiters is its own answer.
     """
-    text = strip_thinking(text)
-    box = last_box(text)
-    if box is not None:
-        return Extraction(answer=box, source="box") if box.strip() else None
-    hashes = list(_HASH.finditer(text))
-    phrases = list(_PHRASE.finditer(text))
-    if hashes and (not phrases or hashes[-1].start() > phrases[-1].start()):
-        return Extraction(answer=hashes[-1]["short"] or hashes[-1]["long"], source="hash")
-    if phrases:
-        answer = _after_phrase(text[phrases[-1].end() :])
-        return Extraction(answer=answer, source="phrase") if answer else None
-    return None
+    text = halve_backslashes(strip_thinking(text))
+    boxes = read_boxes(text)
+    if boxes is not None:
+        answer = ", ".join(boxes.joined)
+        return _extraction(answer, "box", adjoining=", ".join(boxes.adjoining))
+    hashes, phrase = after_hashes(text), after_phrase(text)
+    if hashes is not None and (phrase is None or hashes[0] > phrase[0]):
+        return _extraction(hashes[1], "hash")
+    if phrase is not None:
+        return _extraction(phrase[1], "phrase")
+    conclusion = concluded(text)
+    if conclusion is not None:
+        return _extraction(conclusion, "conclusion")
+    return _extraction(text, "whole") if _is_bare_answer(text.strip()) else None
 
 
-def _after_phrase(rest: str) -> str:
-    """The answer that follows an anchor phrase: a formula in delimiters, else what stands up to the sentence's end."""
-    formula = _DELIMITED.match(rest)
-    if formula is not None and not re.match(r"[ \t]*[^\s.,;:!?*)]", rest[formula.end() :]):
-        return next(group for group in formula.groups() if group is not None).strip()
-    sentence = _SENTENCE_END.split(rest, maxsplit=1)[0].strip().strip("*_").strip()
-    predicate = _PREDICATE.fullmatch(sentence)
-    return predicate[1] if predicate is not None else sentence
+def read_bare(answer: str) -> Extraction | None:
+    """What a bare answer says: what a completion would be read for, else the whole of it; None where it is blank."""
+    answer = halve_backslashes(answer)
+    extraction = extract_answer(answer)
+    if extraction is not None and extraction.source in ("box", "hash", "phrase", "conclusion"):
+        return extraction
+    return _extraction(answer, "whole")
+
+
+def read_gold(gold: str) -> str:
+    """The answer in a gold: its boxes, what its own hash marks or anchor phrase say, else the whole of it."""
+    gold = halve_backslashes(gold)
+    extraction = extract_answer(gold)
+    if extraction is None or extraction.source in ("conclusion", "whole"):
+        return gold
+    return extraction.adjoining
+
+
+def _extraction(answer: str, source: Source, *, adjoining: str | None = None) -> Extraction | None:
+    answer = answer.strip()
+    return Extraction(answer=answer, source=source, adjoining=adjoining or answer) if answer else None
+
+
+def _is_bare_answer(text: str) -> bool:
+    if not text or len(text) > _SHORT:
+        return False
+    formula = _WHOLE_FORMULA.match(text)
+    if formula is not None and _TRAILING_UNIT.fullmatch(text, formula.end()):
+        return True
+    if _WHOLE_NUMBER.fullmatch(text) or ("\n" not in text and read_letter(text) is not None):
+        return True
+    # A formula without delimiters shows itself by its commands.
+    if r"\boxed" in text or r"\fbox" in text:
+        return False
+    return (
+        text.startswith(("\\", "-\\", "(\\", "[\\")) and "\n" not in text and not _PROSE.search(_COMMAND.sub(" ", text))
+    )

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import cast
 
-from sdbench.tasks.grading.comparison import Decided, compare
+from sdbench.tasks.grading.comparison import Decided, compare, has_several_values
 from sdbench.tasks.grading.exact import read_number
-from sdbench.tasks.grading.extraction import extract_answer, last_box
+from sdbench.tasks.grading.extraction import extract_answer, read_bare, read_gold
 from sdbench.tasks.grading.limits import exceeded_limit
 from sdbench.tasks.grading.normalise import normalise
 from sdbench.tasks.grading.pool import Request, WorkerLimits, WorkerPool
@@ -115,19 +115,20 @@ def normalised_answer(answer: str) -> str:
 
 def _prepare(item: GradeItem) -> Verdict | tuple[str, Request]:
     """The verdict, or what was read and the comparison that remains."""
-    answer = _read_prediction(item)
-    if answer is None:
+    extraction = read_bare(item.prediction) if item.kind == "answer" else extract_answer(item.prediction)
+    if extraction is None:
         return Verdict(verdict="no_answer", rule="nothing_to_read")
+    written_gold = read_gold(item.gold)
+    gold_limit = exceeded_limit(written_gold)
+    gold = normalise(written_gold) if gold_limit is None else ""
+    answer = extraction.adjoining if has_several_values(gold) else extraction.answer
     if (limit := exceeded_limit(answer)) is not None:
         return Verdict(verdict="wrong", rule=f"prediction_{limit}", extracted=answer[:SHOWN_CHARACTERS])
     prediction, extracted = normalise(answer), normalised_answer(answer)
     if not prediction:
         return Verdict(verdict="no_answer", rule="nothing_to_read")
-    boxed_gold = last_box(item.gold)
-    written_gold = item.gold if boxed_gold is None else boxed_gold
-    if (limit := exceeded_limit(written_gold)) is not None:
-        return Verdict(verdict="ungraded", rule=f"gold_{limit}", extracted=extracted)
-    gold = normalise(written_gold)
+    if gold_limit is not None:
+        return Verdict(verdict="ungraded", rule=f"gold_{gold_limit}", extracted=extracted)
     if not gold:
         return Verdict(verdict="ungraded", rule="gold_empty", extracted=extracted)
     result = compare(gold, prediction)
@@ -135,13 +136,6 @@ def _prepare(item: GradeItem) -> Verdict | tuple[str, Request]:
         return Verdict(verdict="correct" if result.equal else "wrong", rule=result.rule, extracted=extracted)
     plain_gold = all(read_number(gold_part) is not None for gold_part, _ in result.pairs)
     return extracted, Request(pairs=result.pairs, decimals=_decimals(gold), plain_gold=plain_gold)
-
-
-def _read_prediction(item: GradeItem) -> str | None:
-    if item.kind == "answer":
-        return item.prediction if item.prediction.strip() else None
-    extraction = extract_answer(item.prediction)
-    return extraction.answer if extraction is not None else None
 
 
 def _decimals(gold: str) -> int:

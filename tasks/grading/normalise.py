@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sdbench.tasks.grading.extraction import last_box
+from sdbench.tasks.grading.boxes import last_box
 
 _CHARACTERS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\uff0c": ","})
 _SYMBOLS = {
@@ -43,7 +43,7 @@ _ORDERED_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LETTER_CHOICE = re.compile(r"\(([A-Za-z])\)")
 # Only a number that stands alone: "(1,234)" is a pair.
-_THOUSANDS = re.compile(r"[-+]?\s*(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+)(?![\d, ]*[\d,])")
+_THOUSANDS = re.compile(r"[-+]?\s*[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d, ]*[\d,])")
 _ARGUMENTS = re.compile(r"\\(frac|sqrt)(?![A-Za-z])\s*(\[[^\[\]]*\])?")
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[^\s{}\\])")
 _ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?\w{1,3}\}?)?)\s*(?:=|\\approx(?![A-Za-z]))\s*(?=[^=]+$)")

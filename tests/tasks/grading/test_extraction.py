@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from sdbench.tasks.grading.extraction import extract_answer, last_box, strip_thinking
+from sdbench.tasks.grading.boxes import last_box
+from sdbench.tasks.grading.extraction import extract_answer, strip_thinking
 
 
 @pytest.mark.parametrize(

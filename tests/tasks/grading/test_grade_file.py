@@ -25,7 +25,7 @@ def test_order_and_keys_are_kept_and_three_are_added(tmp_path: Path) -> None:
     rows = [
         {"gold": "4", "prediction": "so\n#4", "kind": "text", "id": 7},
         {"gold": "1/2", "prediction": "0.50", "kind": "answer"},
-        {"gold": "4", "prediction": "4", "kind": "text"},
+        {"gold": "4", "prediction": "we get 4", "kind": "text"},
         {"gold": "\u2028", "prediction": "\ud800 \u2028 \\boxed{3}", "kind": "text"},
     ]
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"

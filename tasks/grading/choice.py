@@ -1,0 +1,28 @@
+"""Multiple choice: the letter that a gold or a prediction names."""
+
+from __future__ import annotations
+
+import re
+
+_WRAPPERS = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}|[$*\"']")
+# A letter by itself, or one that a bracket, a stop or another script sets off from what follows.
+_ALONE = re.compile(r"\(?\s*([A-J])\s*[).]?")
+_LABEL = re.compile(r"(?:\(([A-J])\)|([A-J])\s*[).:,。、：，]|([A-J])(?=[^\x00-\x7f]))")
+_NAMED = re.compile(
+    r"(?:^|\s)(?:option|choice|answer|for sure|definitely|clearly)\s+\(?([A-J])(?![\w'])", re.IGNORECASE
+)
+_CLAUSE_END = re.compile(r"[.,;:。，；：\n]")
+
+
+def gold_letter(gold: str) -> str | None:
+    """The letter of a gold that is a choice: "C", "(C)", "(C) Cecile"; None for any other gold."""
+    gold = _WRAPPERS.sub(r"\1", gold).strip()
+    match = _ALONE.fullmatch(gold) or _LABEL.match(gold) or re.match(r"([A-J]) (?=[A-Z][a-z])", gold)
+    return next(group for group in match.groups() if group) if match else None
+
+
+def read_letter(prediction: str) -> str | None:
+    """The one letter that a prediction begins with or names in its first clause, or None."""
+    text = _WRAPPERS.sub(r"\1", prediction).strip()
+    match = _ALONE.fullmatch(text) or _LABEL.match(text) or _NAMED.search(_CLAUSE_END.split(text, maxsplit=1)[0])
+    return next(group for group in match.groups() if group).upper() if match else None
