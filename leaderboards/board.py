@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sdbench.leaderboards.contrasts import Contrast
-from sdbench.leaderboards.schema import EvaluationSettings
+from sdbench.leaderboards.schema import EvaluationSettings, ModelIdentity
 from sdbench.leaderboards.statistics import Interval
 from sdbench.tasks.outcome import Outcome
 
@@ -51,6 +51,27 @@ class Spending:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnfinishedSeed:
+    """A training that was begun, or asked for, and has no result.
+
+    Attributes:
+        reason: why, where that is recorded, for example ``diverged: ...``.
+        digest: ``TrainingSummary.digest`` of the same condition's finished seeds in the same run; None where there are
+            none.
+    """
+
+    condition: str
+    training_seed: int
+    reason: str | None
+    digest: str | None
+
+    @property
+    def told(self) -> str:
+        """``seed 2 (diverged: ...)``."""
+        return f"seed {self.training_seed} ({self.reason or 'no reason is recorded'})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One condition, all its training seeds together.
 
@@ -59,6 +80,8 @@ class Row:
         rank: place by macro avg@k among the rows that share its settings; None where it is not ranked.
         unranked_reason: why it has no rank.
         training_seeds: of the checkpoints it stands for; empty for the base model.
+        missing: training seeds that it should stand for as well; no number of the row has any part of them.
+        base: the model that it was trained from, or is; None where that is not known.
         spending: None for the base model.
         unbuilt: contexts that could not be built, by reason, over all seeds.
         groups: macro over each group of benchmarks (``trained`` and ``deeper`` on nano).
@@ -72,6 +95,8 @@ class Row:
     unranked_reason: str | None
     reveals: tuple[str, ...]
     training_seeds: tuple[int, ...]
+    missing: tuple[UnfinishedSeed, ...]
+    base: ModelIdentity | None
     learning_rate: float | None
     spending: Spending | None
     unbuilt: dict[str, int]
@@ -111,7 +136,8 @@ class Board:
     Attributes:
         contrasts_named: whether the primary contrasts were named beforehand, or are every pair of rows.
         seed_note: what rows of one training seed cannot say; None where there is no such row.
-        notes: which rows stand apart from others, and why.
+        unfinished: trainings of conditions that have no row at all.
+        notes: which rows stand apart from others, and why; results that were given more than once.
     """
 
     rows: tuple[Row, ...]
@@ -121,6 +147,7 @@ class Board:
     confidence: float
     contrasts_named: bool
     seed_note: str | None
+    unfinished: tuple[UnfinishedSeed, ...]
     notes: tuple[str, ...]
 
     def macro_pair(self, first: str, second: str) -> Pair | None:

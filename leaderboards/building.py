@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sdbench.leaderboards.board import Board, Row
-from sdbench.leaderboards.comparing import comparison_key, differences
+from sdbench.leaderboards.board import Board, Row, UnfinishedSeed
+from sdbench.leaderboards.comparing import block_key, why_not_comparable
 from sdbench.leaderboards.pairing import build_pairs
 from sdbench.leaderboards.reading import check_result
 from sdbench.leaderboards.rows import RowScores, build_row, group_into_rows
@@ -17,17 +17,19 @@ from sdbench.tasks.errors import UserError
 def build_board(
     results: Sequence[CheckpointResult],
     *,
+    unfinished: Sequence[UnfinishedSeed] = (),
     contrasts: Sequence[tuple[str, str]] | None = None,
     pass_k: int | None = None,
     confidence: float = 0.95,
 ) -> Board:
     """Rank the conditions of one or more runs.
 
-    Results of one condition that share evaluation settings and training settings make one row over their training
-    seeds; any others stand in rows of their own.
+    Results of one condition that share base model, evaluation settings and training settings make one row over their
+    training seeds; any others stand in rows of their own. The same result given twice counts once, and is noted.
 
     Args:
         results: one a checkpoint; the base model has ``training=None`` and the condition ``base``.
+        unfinished: trainings without a result; a row says which of its seeds are missing.
         contrasts: pairs of condition names, first minus second: the primary family named beforehand. None takes every
             pair of rows.
         pass_k: the k of pass@k; None takes the smallest k of the results. Undefined where there are fewer samples.
@@ -44,21 +46,21 @@ def build_board(
     for result in results:
         check_result(result)
     k_of_pass = pass_k if pass_k is not None else min(result.settings.k for result in results)
-    members = group_into_rows(results)
+    members, repeated = group_into_rows(results)
     labels = _labels(members)
-    keys: list[str] = []
-    for group in members:
-        if comparison_key(group[0]) not in keys:
-            keys.append(comparison_key(group[0]))
+    keys = [block_key(group[0]) for group in members]
+    blocks = list(dict.fromkeys(keys))
+    missing = [[seed for seed in unfinished if _belongs(seed, group)] for group in members]
     scored = [
         build_row(
             group,
             label=label,
-            comparable=keys.index(comparison_key(group[0])),
+            comparable=blocks.index(key),
             pass_k=k_of_pass,
             confidence=confidence,
+            missing=lacking,
         )
-        for group, label in zip(members, labels, strict=True)
+        for group, label, key, lacking in zip(members, labels, keys, missing, strict=True)
     ]
     scored = _rank(scored)
     apart = _notes_by_label([entry.row for entry in scored], members, labels)
@@ -74,8 +76,31 @@ def build_board(
         confidence=confidence,
         contrasts_named=contrasts is not None,
         seed_note=_seed_note(rows),
-        notes=tuple(f"{label}: {note}." for label, note in apart.items()),
+        unfinished=tuple(seed for seed in unfinished if not any(_has_place(seed, group) for group in members)),
+        notes=(*(f"{label}: {note}." for label, note in apart.items()), *_repetitions(repeated)),
     )
+
+
+def _has_place(seed: UnfinishedSeed, group: Sequence[CheckpointResult]) -> bool:
+    """Whether a row stands for the training that this seed is one of."""
+    training = group[0].training
+    return training is not None and group[0].condition == seed.condition and training.digest == seed.digest
+
+
+def _belongs(seed: UnfinishedSeed, group: Sequence[CheckpointResult]) -> bool:
+    """Whether a row lacks this seed: another run may have finished the very same training."""
+    return _has_place(seed, group) and all(result.training_seed != seed.training_seed for result in group)
+
+
+def _repetitions(repeated: Sequence[CheckpointResult]) -> list[str]:
+    named = [
+        result.condition if result.training_seed is None else f"{result.condition}, seed {result.training_seed}"
+        for result in repeated
+    ]
+    return [
+        f"{name}: the same result was given {1 + named.count(name)} times; it counts once."
+        for name in dict.fromkeys(named)
+    ]
 
 
 def _labels(members: Sequence[Sequence[CheckpointResult]]) -> list[str]:
@@ -132,11 +157,10 @@ def _notes_by_label(
     compared = ", ".join(row.label for row in rows if row.comparable == reference.comparable)
     for row in rows:
         if row.comparable != reference.comparable:
-            named = differences(reference.settings, row.settings) or ["set of problems"]
-            notes[row.label] = f"not compared with {compared}: evaluated with another {', '.join(named)}"
+            notes[row.label] = f"not compared with {compared}: {why_not_comparable(reference, row)}"
     for index, group in enumerate(members):
         twin = next((i for i in range(index) if members[i][0].condition == group[0].condition), None)
-        if twin is not None and comparison_key(members[twin][0]) == comparison_key(group[0]):
+        if twin is not None and block_key(members[twin][0]) == block_key(group[0]):
             notes[labels[index]] = f"apart from {labels[twin]}: {_why_apart(members[twin][0], group[0])}"
     return notes
 
@@ -154,4 +178,6 @@ def _why_apart(first: CheckpointResult, second: CheckpointResult) -> str:
             return "they differ in base, training problems or a setting of the training: see the recipes of their runs"
     if first.reveals != second.reveals:
         return "they differ in what they reveal"
+    if first.training is None:
+        return "they hold different samples of the same model"
     return "they hold different results for the same training seed"

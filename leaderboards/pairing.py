@@ -9,7 +9,7 @@ from itertools import combinations, product
 import numpy as np
 
 from sdbench.leaderboards.board import MACRO, Family, Pair, Row
-from sdbench.leaderboards.comparing import differences
+from sdbench.leaderboards.comparing import why_not_comparable
 from sdbench.leaderboards.contrasts import Contrast, holm, paired_contrast
 from sdbench.leaderboards.rows import RowScores
 
@@ -84,8 +84,7 @@ def _unpaired(first: str, second: str, reason: str) -> Pair:
 
 def _why_unpaired(first: Row, second: Row) -> str | None:
     if first.comparable != second.comparable:
-        named = differences(first.settings, second.settings)
-        return "they differ in " + (", ".join(named) if named else "their problems")
+        return why_not_comparable(first, second)
     for row in (first, second):
         if row.unranked_reason is not None:
             return f"{row.label} is not ranked ({row.unranked_reason})"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdbench.leaderboards.board import MAX_UNGRADED_SHARE, ONE_SEED_NOTE, Row, Score, Spending
-from sdbench.leaderboards.comparing import comparison_key
+from sdbench.leaderboards.board import MAX_UNGRADED_SHARE, ONE_SEED_NOTE, Row, Score, Spending, UnfinishedSeed
+from sdbench.leaderboards.comparing import block_key
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.leaderboards.scores import TaskScores, mean_of_all, mean_of_known, score_checkpoint
 from sdbench.leaderboards.statistics import Array, mean_interval
@@ -31,26 +31,55 @@ def _training_key(result: CheckpointResult) -> str:
     return repr((*named, training.digest))
 
 
-def group_into_rows(results: Sequence[CheckpointResult]) -> list[list[CheckpointResult]]:
-    """A row's checkpoints differ in nothing but their training seed; a result given twice counts once."""
+def group_into_rows(
+    results: Sequence[CheckpointResult],
+) -> tuple[list[list[CheckpointResult]], list[CheckpointResult]]:
+    """A row's checkpoints differ in nothing but their training seed.
+
+    Returns:
+        The checkpoints of each row, and the results left out because the same one was given before.
+    """
     rows: dict[tuple[str, ...], list[list[CheckpointResult]]] = {}
+    repeated = []
     for result in results:
-        key = (result.condition, comparison_key(result), _training_key(result), repr(result.reveals))
+        key = (result.condition, block_key(result), _training_key(result), repr(result.reveals))
         groups = rows.setdefault(key, [])
-        if any(result == known for group in groups for known in group):
+        if any(_same(result, known) for group in groups for known in group):
+            repeated.append(result)
             continue
         free = [group for group in groups if all(known.training_seed != result.training_seed for known in group)]
+        # The last one: results come run after run, and seeds of one run belong together.
         if free:
-            free[0].append(result)
+            free[-1].append(result)
         else:
             groups.append([result])
-    return [group for groups in rows.values() for group in groups]
+    return [group for groups in rows.values() for group in groups], repeated
+
+
+def _same(first: CheckpointResult, second: CheckpointResult) -> bool:
+    """Whether two results say the same, whatever the base's folder is called."""
+    return first.model_copy(update={"base": second.base}) == second
 
 
 def build_row(
-    group: Sequence[CheckpointResult], *, label: str, comparable: int, pass_k: int, confidence: float
+    group: Sequence[CheckpointResult],
+    *,
+    label: str,
+    comparable: int,
+    pass_k: int,
+    confidence: float,
+    missing: Sequence[UnfinishedSeed] = (),
 ) -> RowScores:
-    """Score one row. ``label`` is what it is called, ``comparable`` the block of rows that it may be compared with."""
+    """Score one row.
+
+    Args:
+        group: its checkpoints, one a training seed.
+        label: what it is called.
+        comparable: the block of rows that it may be compared with.
+        pass_k: the k of pass@k.
+        confidence: level of the intervals.
+        missing: seeds of it that have no result.
+    """
     first = group[0]
     scores_S = [score_checkpoint(result, pass_k=pass_k) for result in group]
     by_task = {
@@ -84,6 +113,8 @@ def build_row(
         unranked_reason=_unranked_reason(macro, benchmarks),
         reveals=first.reveals,
         training_seeds=tuple(sorted(result.training_seed for result in group if result.training_seed is not None)),
+        missing=tuple(missing),
+        base=first.base,
         learning_rate=first.training.learning_rate if first.training is not None else None,
         spending=Spending(
             rollouts=float(np.mean([training.rollouts for training in trained])),
@@ -102,7 +133,7 @@ def build_row(
         },
         settings=first.settings,
         comparable=comparable,
-        notes=_row_notes(group, macro, pass_k=pass_k),
+        notes=_row_notes(group, macro, missing=missing, pass_k=pass_k),
     )
     return RowScores(row=row, means=means)
 
@@ -143,8 +174,15 @@ def _unranked_reason(macro: Score, benchmarks: dict[str, Score]) -> str | None:
     return None
 
 
-def _row_notes(group: Sequence[CheckpointResult], macro: Score, *, pass_k: int) -> tuple[str, ...]:
+def _row_notes(
+    group: Sequence[CheckpointResult], macro: Score, *, missing: Sequence[UnfinishedSeed], pass_k: int
+) -> tuple[str, ...]:
     notes = []
+    if missing:
+        notes.append(
+            f"{len(group)} of {len(group) + len(missing)} training seeds, without "
+            + ", ".join(seed.told for seed in missing)
+        )
     first = group[0]
     if first.training is not None and len(group) == 1:
         notes.append(ONE_SEED_NOTE)

@@ -43,6 +43,13 @@ class EvaluationSettings(_Strict):
     engine: str
 
 
+class ModelIdentity(_Strict):
+    """Which model it is: hash of its files, and what people call it (a folder's name, never its path)."""
+
+    name: str
+    digest: str
+
+
 class TrainingSummary(_Strict):
     """What a condition was trained with and what it spent.
 
@@ -62,7 +69,10 @@ class TrainingSummary(_Strict):
 
 
 class CheckpointResult(_Strict):
-    """``results.json``: one checkpoint on one suite. Holds no times, so a repeated run gives the same bytes."""
+    """``results.json``: one checkpoint on one suite. Holds no times, so a repeated run gives the same bytes.
+
+    ``base``: the model that the checkpoint was trained from, or is; None where it is not known, as in ``sdbench eval``.
+    """
 
     format_version: Literal[1] = FORMAT_VERSION
     condition: str
@@ -70,4 +80,5 @@ class CheckpointResult(_Strict):
     reveals: tuple[str, ...]
     settings: EvaluationSettings
     training: TrainingSummary | None
+    base: ModelIdentity | None = None
     tasks: tuple[TaskResult, ...]

@@ -1,7 +1,7 @@
 """The board as JSON; what is undefined is null.
 
-``{"format_version": 1, "rows": [...], "pairs": [...], "advantages": [...], "learning_rates": [...],
-"training_problems": [...], "curves": [...], "selection": {...}}``.
+``{"format_version": 1, "rows": [...], "pairs": [...], "unfinished": [...], "notes": [...], "advantages": [...],
+"learning_rates": [...], "training_problems": [...], "curves": [...], "selection": {...}}``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sdbench.leaderboards.render.curves import curves_to_json
 from sdbench.leaderboards.render.pools import pools_to_json
 from sdbench.leaderboards.render.rates import rates_to_json
 from sdbench.leaderboards.render.selection import selection_to_json
+from sdbench.leaderboards.render.summary import all_notes
 from sdbench.leaderboards.schema import FORMAT_VERSION
 
 
@@ -25,6 +26,11 @@ def render_json(document: BoardDocument) -> str:
         "format_version": FORMAT_VERSION,
         "rows": [_row(board, row) for row in board.rows],
         "pairs": [_pair(pair) for pair in board.pairs],
+        "unfinished": [
+            {"condition": seed.condition, "seed": seed.training_seed, "reason": seed.reason}
+            for seed in board.unfinished
+        ],
+        "notes": all_notes(board),
         "advantages": [summary.to_json() for summary in document.advantages],
         "learning_rates": rates_to_json(document.rates),
         "training_problems": pools_to_json(document.pools),
@@ -44,6 +50,8 @@ def _row(board: Board, row: Row) -> dict[str, Any]:
         "reveals": list(row.reveals),
         "training_seeds": len(row.training_seeds),
         "seeds": list(row.training_seeds),
+        "missing_seeds": [{"seed": seed.training_seed, "reason": seed.reason} for seed in row.missing],
+        "base": None if row.base is None else row.base.model_dump(mode="json"),
         "learning_rate": row.learning_rate,
         "rollouts": spending.rollouts if spending else None,
         "student_tokens": spending.student_tokens if spending else None,

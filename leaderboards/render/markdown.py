@@ -16,6 +16,7 @@ from sdbench.leaderboards.render.text import (
     percent,
     points,
     relation,
+    seeds_text,
     short_names,
     teacher_sees,
 )
@@ -70,7 +71,7 @@ def _ranking(board: Board) -> str:
             escape(teacher_sees(row)),
             percent(row.macro.interval.estimate if row.macro.interval else None),
             limits(row.macro.interval, dash="–"),
-            str(len(row.training_seeds)) if row.spending is not None else "-",
+            seeds_text(row) if row.spending is not None else "-",
             count(row.spending.rollouts) if row.spending is not None else "-",
         ]
         for row in board.rows

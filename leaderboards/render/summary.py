@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdbench.leaderboards.board import BASE, ONE_SEED_NOTE, Board, Pair, Row
-from sdbench.leaderboards.render.text import ALPHA, p_text, percent, points
+from sdbench.leaderboards.render.text import ALPHA, p_text, percent, points, seeds_text
 
 MAX_PAIRS_SHOWN = 15
 
@@ -11,13 +11,14 @@ MAX_PAIRS_SHOWN = 15
 def title(board: Board) -> str:
     """What was scored, for example ``nano12: 12 benchmarks, 288 problems, 8 samples each, 3 training seeds``."""
     row = board.rows[0]
-    seeds = {len(row.training_seeds) for row in board.rows if row.spending is not None}
+    seeds = {seeds_text(row) for row in board.rows if row.spending is not None}
     text = (
         f"{row.settings.suite}: {_plural(len(row.benchmarks), 'benchmark')}, {_plural(row.macro.problems, 'problem')}, "
         f"{_plural(row.settings.k, 'sample')} each"
     )
     if len(seeds) == 1:
-        text += f", {_plural(seeds.pop(), 'training seed')}"
+        number = seeds.pop()
+        text += f", {number} training seed{'' if number == '1' else 's'}"
     return text
 
 
@@ -114,6 +115,9 @@ def all_notes(board: Board) -> list[str]:
     """Everything that a reader must know beside the numbers, each thing once."""
     notes = list(board.notes)
     told = " ".join(notes)
+    for condition in dict.fromkeys(seed.condition for seed in board.unfinished):
+        lost = ", ".join(seed.told for seed in board.unfinished if seed.condition == condition)
+        notes.append(f"{condition} has no row: no training of it has a result: {lost}.")
     labels_by_note: dict[str, list[str]] = {}
     for row in board.rows:
         if row.unranked_reason is not None:

@@ -23,6 +23,7 @@ from sdbench.leaderboards.render.text import (
     percent,
     points,
     relation,
+    seeds_text,
     short_names,
     teacher_sees,
 )
@@ -62,7 +63,10 @@ class _Page:
         parts += [Text(self._clean(sentence)) for sentence in headline(self.board)]
         for block in dict.fromkeys(row.comparable for row in self.board.rows):
             if block != self.board.rows[0].comparable:
-                parts += [Text(), self._small("Evaluated otherwise, not comparable with the rows above (see notes):")]
+                parts += [
+                    Text(),
+                    self._small("Of another base or evaluation, not comparable with the rows above (see notes):"),
+                ]
             parts += [Text(), self._ranking([row for row in self.board.rows if row.comparable == block])]
         parts.append(self._under_ranking())
         parts += self._section(readings_title(self.board), *self._groups())
@@ -201,7 +205,7 @@ class _Page:
             if spending is None:
                 return ["-"] * 6
             return [
-                str(len(row.training_seeds)),
+                seeds_text(row),
                 count(spending.rollouts),
                 count(spending.student_tokens),
                 count(spending.teacher_tokens),

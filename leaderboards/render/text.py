@@ -70,6 +70,12 @@ def teacher_sees(row: Row) -> str:
     return ", ".join(name.replace("_", " ") for name in row.reveals) or "nothing"
 
 
+def seeds_text(row: Row) -> str:
+    """How many training seeds a row stands for, ``2 of 3`` where one is missing."""
+    seeds = len(row.training_seeds)
+    return f"{seeds} of {seeds + len(row.missing)}" if row.missing else str(seeds)
+
+
 def short_names(tasks: Sequence[str]) -> dict[str, str]:
     """Benchmark names without the words that all of them begin with."""
     words = [task.split("_") for task in tasks]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from board_samples import NANO_GROUPS, NANO_TASKS, nano_results, result
+from board_samples import NANO_GROUPS, NANO_TASKS, nano_results, problem, result
 
 from sdbench.leaderboards.board import MACRO, Board, Pair, Row
 from sdbench.leaderboards.building import build_board
@@ -177,7 +177,18 @@ def test_another_k_and_another_set_of_problems_are_differences_too() -> None:
     assert "k (4 / 3)" in " ".join(row_of(board, "b").notes)
     part = {task: problems[:1] for task, problems in SMALL.items()}
     board = build_board([result("a", SMALL), result("b", part)])
-    assert "set of problems" in " ".join(row_of(board, "b").notes)
+    assert "they differ in problems of one (3 / 1), problems of two (2 / 1)" in " ".join(row_of(board, "b").notes)
+    apart = result("b", {"one": ["cccc"] * 3, "three": ["cccc"]})
+    board = build_board([result("a", SMALL), apart], contrasts=[("a", "b")])
+    assert pair_of(board, "a", "b").reason == "they differ in benchmarks (also two / also three)"
+    renamed = apart.model_copy(
+        update={"tasks": tuple(t.model_copy(update={"problems": (problem("other", "cccc"),)}) for t in apart.tasks)}
+    )
+    same_names = renamed.model_copy(
+        update={"tasks": tuple(t.model_copy(update={"problems": (problem("another", "cccc"),)}) for t in apart.tasks)}
+    )
+    board = build_board([renamed, same_names.model_copy(update={"condition": "c"})])
+    assert "set of problems (as many, others)" in " ".join(row_of(board, "c").notes)
 
 
 def test_a_condition_trained_otherwise_is_another_row() -> None:

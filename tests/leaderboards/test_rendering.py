@@ -174,6 +174,8 @@ def test_json_has_the_shape_of_the_front_door(board: Board) -> None:
         "format_version",
         "rows",
         "pairs",
+        "unfinished",
+        "notes",
         "advantages",
         "learning_rates",
         "training_problems",
