@@ -23,7 +23,7 @@ from typing import Any, Literal, cast, get_args
 from filelock import FileLock, Timeout
 
 from sdbench.leaderboards.reading import read_result
-from sdbench.leaderboards.schema import CheckpointResult
+from sdbench.leaderboards.schema import CheckpointResult, ModelIdentity
 from sdbench.tasks.errors import UserError
 
 FORMAT_VERSION = 1
@@ -134,6 +134,11 @@ class ConditionFolder(ModelFolder):
     def validation(self) -> Path:
         """The learning curve: one line each time that the weights were scored on validation problems."""
         return self.root / "validation.jsonl"
+
+    @property
+    def failure(self) -> Path:
+        """Why the training has no checkpoint and never will; there only if it failed."""
+        return self.root / "failure.json"
 
     @property
     def state(self) -> Path:
@@ -361,6 +366,23 @@ class RunDirectory:
         """The board as a page."""
         return self.root / "leaderboard.md"
 
+    def begun_conditions(self) -> list[str]:
+        """Conditions of which some training was begun, in the recipe's order."""
+        begun = {path.parent.name for path in (self.root / "conditions").glob("*/seed-*")}
+        return [name for name in self.resolved_recipe()["conditions"] if name in begun]
+
+    def training_seeds(self) -> list[int]:
+        """The training seeds of every condition of a run, as its recipe counts them."""
+        recipe = self.resolved_recipe()
+        return [recipe["recipe"]["seed"] + seed for seed in recipe["training"]["seeds"]]
+
+    def base_identity(self) -> ModelIdentity | None:
+        """The base that a run trains; None for a folder of ``sdbench eval``, whose models are of no one base."""
+        digest = self.manifest().get("hashes", {}).get("base")
+        if self.kind != "run" or digest is None:
+            return None
+        return base_identity(self.resolved_recipe()["base"]["model"], digest=digest)
+
     def results(self) -> list[CheckpointResult]:
         """Every finished result: base first, then conditions by name and training seed, then evaluated models.
 
@@ -402,6 +424,11 @@ class RunDirectory:
         if not isinstance(data, dict):
             raise UserError(f"{path} is no JSON object; restore it or start a new --out")
         return data
+
+
+def base_identity(model: str, *, digest: str) -> ModelIdentity:
+    """How results name a base: by its folder's name, since paths differ from machine to machine."""
+    return ModelIdentity(name=Path(model).name, digest=digest)
 
 
 def write_result(path: Path, result: CheckpointResult) -> None:

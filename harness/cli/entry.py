@@ -16,7 +16,7 @@ import typer
 
 import sdbench
 from sdbench.harness.cli import diagnose, evaluate, grade, leaderboard, listing, run, show, tasks_path, tune
-from sdbench.harness.failures import LoggedFailureError
+from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError
 from sdbench.tasks.errors import UserError
 
 EXIT_DONE, EXIT_INPUT, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 2, 70, 130
@@ -75,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit:
         # typer's answer to a closed pipe (`| head`): our reader has what it wanted.
         return EXIT_DONE
+    except FailedTrainingsError as error:
+        return _fail(EXIT_UNEXPECTED, str(error))
     except LoggedFailureError as error:
         return _unexpected(error.__cause__ or error, str(error.log))
     except Exception as error:

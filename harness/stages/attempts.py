@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sdbench.harness.failures import LoggedFailureError
+from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError
 from sdbench.harness.run_directory import RunDirectory
 from sdbench.tasks.errors import UserError
 
@@ -26,7 +26,7 @@ def recorded_status(directory: RunDirectory, log: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         directory.write_manifest(status="interrupted")
         raise
-    except UserError:
+    except (UserError, FailedTrainingsError):
         directory.write_manifest(status="failed")
         raise
     except Exception as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sdbench.harness.progress import Reporter
-from sdbench.harness.run_directory import ModelFolder, StepFolder, write_result
+from sdbench.harness.run_directory import ModelFolder, StepFolder, base_identity, write_result
 from sdbench.harness.stages.curves import curve_recorder
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
+from sdbench.harness.stages.failed_training import read_failure, write_divergence
 from sdbench.harness.stages.prepare import LoadedBase, RunPlan
 from sdbench.harness.stages.selection import step_checkpoints, steps_to_score
 from sdbench.harness.stages.train import summary_of, train_stage
@@ -31,24 +32,36 @@ def run_condition(
     grader: Grader,
     reporter: Reporter,
 ) -> None:
-    """Train, and score the checkpoints that the recipe wants scored. What is finished already is not run again."""
+    """Train, and score the checkpoints that the recipe wants scored. What is finished already is not run again.
+
+    A training that diverges is written down, and has no result.
+    """
     folder = plan.directory.condition(condition.name, training_seed)
-    name = condition.name if len(plan.recipe.training_seeds) == 1 else f"{condition.name}, seed {training_seed}"
+    name = training_name(plan, condition.name, training_seed)
     if folder.results.is_file():
         reporter.note(f"{name}: finished before")
         return
-    record = train_stage(
-        plan,
-        condition,
-        training_seed=training_seed,
-        problems=problems,
-        folder=folder,
-        grader=grader,
-        reporter=reporter,
-        name=name,
-        curve=curve_recorder(plan, folder, grader=grader),
-        step_checkpoints=step_checkpoints(plan, folder),
-    )
+    if folder.failure.is_file():
+        reason = read_failure(folder.failure).reason
+        reporter.note(f"{name}: failed before ({reason}); remove {folder.failure} to train it again")
+        return
+    try:
+        record = train_stage(
+            plan,
+            condition,
+            training_seed=training_seed,
+            problems=problems,
+            folder=folder,
+            grader=grader,
+            reporter=reporter,
+            name=name,
+            curve=curve_recorder(plan, folder, grader=grader),
+            step_checkpoints=step_checkpoints(plan, folder),
+        )
+    except FloatingPointError as error:
+        failure = write_divergence(folder.failure, error)
+        reporter.note(f"{name}: {failure.reason}; the run goes on without it")
+        return
     for step in steps_to_score(plan, condition, folder, training_seed=training_seed):
         _evaluate_step(
             plan,
@@ -73,6 +86,11 @@ def run_condition(
         grader=grader,
         reporter=reporter,
     )
+
+
+def training_name(plan: RunPlan, condition: str, training_seed: int) -> str:
+    """What a training is called where it is told of."""
+    return condition if len(plan.recipe.training_seeds) == 1 else f"{condition}, seed {training_seed}"
 
 
 def _evaluate_step(
@@ -136,6 +154,7 @@ def evaluate_model(
             training_seed=training_seed,
             reveals=reveals,
             training=training,
+            base=base_identity(plan.recipe.base.model, digest=plan.hashes["base"]),
             prompt_format=None if plan.suite.prompt_kind == "nano" else plan.prompt_format,
             progress=advance,
         )

@@ -16,6 +16,7 @@ from sdbench.harness.lm_eval_adapter import SdbenchLM, generation_kwargs, quiet_
 from sdbench.leaderboards.schema import (
     CheckpointResult,
     EvaluationSettings,
+    ModelIdentity,
     ProblemResult,
     TaskResult,
     TrainingSummary,
@@ -53,6 +54,7 @@ def evaluate_checkpoint(
     training_seed: int | None,
     reveals: tuple[str, ...],
     training: TrainingSummary | None,
+    base: ModelIdentity | None = None,
     prompt_format: PromptFormat | None = None,
     model_digest: str = STORE_IS_ONE_MODELS,
     tasks: Sequence[str] | None = None,
@@ -73,6 +75,7 @@ def evaluate_checkpoint(
         training_seed: None for a model that was not trained here.
         reveals: what the condition's context reveals.
         training: what the training was, or None.
+        base: the model that the checkpoint was trained from, or is; None where that is not known.
         prompt_format: how plain-language problems are asked, the very format of the training; None for the nano suite,
             which asks in its own form.
         model_digest: hash of the checkpoint, part of every sample's key; needed where the store serves several.
@@ -129,6 +132,7 @@ def evaluate_checkpoint(
             engine=engine.name,
         ),
         training=training,
+        base=base,
         tasks=results,
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 from sdbench.harness.run_directory import RunDirectory, write_atomically
 from sdbench.harness.stages.curves import curves_of
+from sdbench.harness.stages.failed_training import unfinished_of
 from sdbench.harness.stages.pool import pool_of
 from sdbench.harness.stages.rates import rates_of
 from sdbench.harness.stages.selection import selection_of
@@ -25,15 +27,22 @@ from sdbench.tasks.token_records import read_records
 def board_of(directories: Sequence[RunDirectory]) -> Board:
     """The board over every finished result of these folders.
 
-    The primary contrasts are those that a run's recipe names, as far as their conditions have results; with several
+    The primary contrasts are those that a run's recipe names, as far as their conditions were begun; with several
     folders, or none named, every pair of rows.
 
     Raises:
-        UserError: a folder has no finished result, or a damaged one.
+        UserError: a folder has no finished result, or a damaged one, or is given twice.
     """
-    results = []
+    _check_each_once(directories)
+    results, unfinished = [], []
     for directory in directories:
-        found = directory.results()
+        base = directory.base_identity()
+        # Results that were written before they named their base are of the run's.
+        found = [
+            result if result.base is not None or base is None else result.model_copy(update={"base": base})
+            for result in directory.results()
+        ]
+        unfinished += unfinished_of(directory)
         if not found and directory.kind == "tuning":
             raise UserError(f"{directory.root} was made by `sdbench tune` and ranks nothing; read its tuning.md")
         if not found:
@@ -41,9 +50,9 @@ def board_of(directories: Sequence[RunDirectory]) -> Board:
         results += found
     contrasts = _named_contrasts(directories[0]) if len(directories) == 1 else None
     if contrasts is not None:
-        present = {result.condition for result in results}
+        present = {result.condition for result in results} | {seed.condition for seed in unfinished}
         contrasts = [pair for pair in contrasts if set(pair) <= present]
-    return build_board(results, contrasts=contrasts or None)
+    return build_board(results, unfinished=unfinished, contrasts=contrasts or None)
 
 
 def advantages_of(directories: Sequence[RunDirectory]) -> list[AdvantageSummary]:
@@ -103,6 +112,15 @@ def show_document(document: BoardDocument, stream: TextIO | None = None) -> None
     from rich.console import Console
 
     print_document(document, Console(file=stream))
+
+
+def _check_each_once(directories: Sequence[RunDirectory]) -> None:
+    seen: set[Path] = set()
+    for directory in directories:
+        resolved = directory.root.resolve()
+        if resolved in seen:
+            raise UserError(f"{directory.root} is given twice; give each run once")
+        seen.add(resolved)
 
 
 def _named_contrasts(directory: RunDirectory) -> list[tuple[str, str]] | None:

@@ -11,6 +11,7 @@ from sdbench.harness.provenance import code_state, command_line, device_descript
 from sdbench.harness.run_directory import RunDirectory, write_json
 from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.diagnose import diagnose_base
+from sdbench.harness.stages.failed_training import raise_for_failures
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import Purpose, RunPlan
 from sdbench.harness.stages.rank import document_of, show_document, write_document
@@ -25,6 +26,7 @@ def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
 
     Raises:
         UserError: another process holds the folder, or the filter keeps no problem.
+        FailedTrainingsError: a training diverged; the others are done, and the board stands.
         LoggedFailureError: anything unexpected; the traceback is in the attempt's log.
     """
     reporter = reporter or make_reporter()
@@ -53,6 +55,7 @@ def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
     document = document_of([directory])
     write_document(directory, document)
     show_document(document)
+    raise_for_failures(directory)
 
 
 def write_head(plan: RunPlan, *, kind: Purpose) -> None:
