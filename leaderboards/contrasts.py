@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from sdbench.leaderboards.statistics import (
     ZERO_VARIANCE,
     Array,
     edge_width,
+    half_width,
     satterthwaite_df,
-    t_quantile,
+    two_sided_p,
     variance_parts,
 )
 
@@ -32,11 +32,12 @@ class Contrast:
 def paired_contrast(first: Sequence[Array], second: Sequence[Array], *, confidence: float = 0.95) -> Contrast:
     """Mean difference over the same problems, the training seeds of the two conditions being independent draws.
 
-    The variance is that of the problems' differences (Miller 2024, arXiv 2411.00640: paired by question) plus, for
-    each condition with several seeds, V_seed - V_interaction; t with Satterthwaite's degrees of freedom, as in Welch's
-    test (1947, Biometrika 34:28). Two conditions' seeds make this test keep its size (simulated: at most 4.6 % at the
-    level of 5 %), where the quantiles of ``half_width`` would leave it no power after Holm's adjustment. Single samples
-    are never paired. A condition with one seed adds no seed part: the contrast then speaks of that checkpoint.
+    The variance has two parts: that of the problems' differences (Miller 2024, arXiv 2411.00640: paired by question),
+    and V_seed - V_interaction summed over the conditions with several seeds, with Satterthwaite's degrees of freedom,
+    as in Welch's test (1947, Biometrika 34:28). Each part brings its own t quantile (``half_width``), and p is 1 minus
+    the confidence at which the limits reach zero (``two_sided_p``): one t with Satterthwaite's degrees of freedom on all
+    parts together rejects too often where one side alone has seeds, as against the base (``docs/coverage.md``). Single
+    samples are never paired. A condition with one seed adds no seed part: the contrast then speaks of that checkpoint.
 
     Where no problem's difference differs from another there is no variance to estimate: the limits are then those of
     a score interval with each problem as one trial, and p is that of the sign test.
@@ -57,19 +58,16 @@ def paired_contrast(first: Sequence[Array], second: Sequence[Array], *, confiden
     estimate = float(np.mean([difference.mean() for difference in differences]))
     if any(difference.shape[1] < 2 for difference in differences):
         return Contrast(estimate=estimate, low=-1.0, high=1.0, standard_error=np.inf, p_value=1.0)
-    estimates = [variance_parts(differences).problem_term]
-    for strata in (first, second):
-        if strata[0].shape[0] > 1:
-            estimates += variance_parts(strata).seed_estimates()
-    variance, df = satterthwaite_df(estimates)
+    seeds = satterthwaite_df([variance_parts(strata).seed_term for strata in (first, second) if strata[0].shape[0] > 1])
+    terms = [variance_parts(differences).problem_term, seeds]
+    variance = sum(part for part, _ in terms)
     if variance <= ZERO_VARIANCE:
         half = edge_width(differences, confidence=confidence)
         count = sum(difference.shape[1] for difference in differences)
         p_value = 1.0 if abs(estimate) < 1e-12 else 2.0 ** (1 - count)
     else:
-        error = float(np.sqrt(variance))
-        half = t_quantile(df, confidence=confidence) * error
-        p_value = float(2 * special.stdtr(df, -abs(estimate) / error))
+        half = half_width(terms, confidence=confidence)
+        p_value = two_sided_p(abs(estimate), terms)
     low, high = max(-1.0, estimate - half), min(1.0, estimate + half)
     if p_value > 1 - confidence:
         # Only the sign test of a handful of problems can be less sure than its limits.

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import optimize, special
 
 Array = npt.NDArray[np.float64]
 
 # Below this a variance of shares is rounding noise: a hundred thousand seeds and problems come nowhere near it.
 ZERO_VARIANCE = 1e-18
+
+# Below this a p value is as good as zero, and quantiles of t lose their digits.
+SMALLEST_P = 1e-200
 
 
 Terms = Sequence[tuple[float, float]]
@@ -56,12 +59,6 @@ class VarianceParts:
         """What the draw of seeds adds, V_seed - V_interaction; an estimate below zero counts as zero."""
         return max(0.0, self.seed - self.interaction), self.seed_df
 
-    def seed_estimates(self) -> list[tuple[float, float]]:
-        """The estimates that add up to the seed term, the second one negative; none where it is zero."""
-        if self.seed_term[0] == 0.0:
-            return []
-        return [(self.seed, self.seed_df), (-self.interaction, self.interaction_df)]
-
     @property
     def problem_term(self) -> tuple[float, float]:
         """What the draw of problems and of samples adds: V_problem, which cannot truly be less than V_interaction."""
@@ -91,6 +88,26 @@ def half_width(terms: Terms, *, confidence: float = 0.95) -> float:
     part that comes out small by chance then claims many degrees of freedom as well.
     """
     return float(np.sqrt(sum(variance * t_quantile(df, confidence=confidence) ** 2 for variance, df in terms)))
+
+
+def two_sided_p(distance: float, terms: Terms) -> float:
+    """The p value that goes with ``half_width``: 1 minus the confidence at which half the width is ``distance``.
+
+    Args:
+        distance: how far the estimate lies from what is tested, at least 0.
+        terms: as in ``half_width``, at least one variance above zero.
+    """
+    parts = [(variance, df) for variance, df in terms if variance > 0.0]
+    # Any one part alone makes the interval narrower, so p is at least each part's own.
+    floor = max(float(2 * special.stdtr(df, -distance / np.sqrt(variance))) for variance, df in parts)
+    if len(parts) == 1 or floor < SMALLEST_P:
+        return floor
+
+    def excess(log_p: float) -> float:
+        half_p = np.exp(log_p) / 2
+        return sum(variance * float(special.stdtrit(df, half_p)) ** 2 for variance, df in parts) - distance**2
+
+    return float(np.exp(optimize.brentq(excess, np.log(floor) - 0.01, 0.0, xtol=1e-12)))
 
 
 def satterthwaite_df(terms: Terms) -> tuple[float, float]:
@@ -129,24 +146,25 @@ def variance_parts(strata: Sequence[Array]) -> VarianceParts:
     Args:
         strata: arrays ``means_SP`` with the same S and at least two problems each, no NaN.
     """
-    weight = 1.0 / len(strata)
-    seeds = strata[0].shape[0]
-    problem_terms: list[tuple[float, float]] = []
-    interaction_terms: list[tuple[float, float]] = []
-    seed_means_S = np.zeros(seeds)
-    for means_SP in strata:
-        problems = means_SP.shape[1]
-        problem_means_P = means_SP.mean(axis=0)
-        row_means_S = means_SP.mean(axis=1)
-        seed_means_S += weight * row_means_S
-        problem_terms.append((weight**2 * float(problem_means_P.var(ddof=1)) / problems, problems - 1))
-        if seeds > 1:
-            residual_SP = means_SP - problem_means_P - row_means_S[:, None] + problem_means_P.mean()
-            df = (seeds - 1) * (problems - 1)
-            mean_square = float(np.sum(residual_SP**2)) / df
-            interaction_terms.append((weight**2 * mean_square / (seeds * problems), df))
-    problem, problem_df = satterthwaite_df(problem_terms)
-    interaction, interaction_df = satterthwaite_df(interaction_terms)
+    seeds, weight = strata[0].shape[0], 1.0 / len(strata)
+    problems_B = np.array([means_SP.shape[1] for means_SP in strata])
+    means_SN = np.concatenate(strata, axis=1)  # N: the problems of all B strata, one after the other
+    starts_B = np.cumsum(problems_B) - problems_B
+    stratum_N = np.repeat(np.arange(len(strata)), problems_B)
+    problem_means_N = means_SN.mean(axis=0)
+    row_means_SB = np.add.reduceat(means_SN, starts_B, axis=1) / problems_B
+    from_stratum_N = problem_means_N - row_means_SB.mean(axis=0)[stratum_N]
+    problem_df_B = problems_B - 1
+    problem_B = weight**2 * np.add.reduceat(from_stratum_N**2, starts_B) / problem_df_B / problems_B
+    problem, problem_df = satterthwaite_df(list(zip(problem_B.tolist(), problem_df_B.tolist(), strict=True)))
+    interaction, interaction_df = 0.0, np.inf
+    if seeds > 1:
+        residual_SN = means_SN - row_means_SB[:, stratum_N] - from_stratum_N
+        df_B = (seeds - 1) * problem_df_B
+        squares_B = np.add.reduceat((residual_SN**2).sum(axis=0), starts_B)
+        interaction_B = weight**2 * squares_B / df_B / (seeds * problems_B)
+        interaction, interaction_df = satterthwaite_df(list(zip(interaction_B.tolist(), df_B.tolist(), strict=True)))
+    seed_means_S = row_means_SB.mean(axis=1)
     return VarianceParts(
         seed=float(seed_means_S.var(ddof=1)) / seeds if seeds > 1 else 0.0,
         problem=problem,

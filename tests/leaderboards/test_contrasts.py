@@ -35,13 +35,25 @@ def test_two_seeds_against_one_by_hand() -> None:
     ours = paired_contrast(
         [np.array([[0.0, 0.4, 0.8], [0.4, 0.6, 0.8]])], [np.array([[0.1, 0.4, 0.5]])], confidence=0.5
     )
-    seed, interaction, problem = 0.01, 0.02 / 6, 0.04 / 9
-    variance = problem + seed - interaction
-    df = variance**2 / (problem**2 / 2 + seed**2 / 1 + interaction**2 / 2)
+    seed, problem = 0.01 - 0.02 / 6, 0.04 / 9
+
+    def half(tail: float) -> float:
+        return float(np.sqrt(stats.t.isf(tail, 1) ** 2 * seed + stats.t.isf(tail, 2) ** 2 * problem))
+
     assert ours.estimate == pytest.approx(1 / 6)
-    assert ours.standard_error == pytest.approx(np.sqrt(variance))
-    assert ours.p_value == pytest.approx(2 * stats.t.sf(1 / 6 / np.sqrt(variance), df))
-    assert ours.high == pytest.approx(1 / 6 + stats.t.ppf(0.75, df) * np.sqrt(variance))
+    assert ours.standard_error == pytest.approx(np.sqrt(seed + problem))
+    assert ours.high == pytest.approx(1 / 6 + half(0.25))
+    assert half(ours.p_value / 2) == pytest.approx(1 / 6)
+
+
+def test_p_below_the_level_is_a_limit_beyond_zero() -> None:
+    problems = np.linspace(0.2, 0.6, 25)
+    b = [problems + np.array([[0.0], [0.03], [0.05]])]
+    for gap in (0.05, 0.1, 0.2):
+        a = [problems**0.9 + gap + np.array([[0.0], [-0.02], [0.01]])]
+        p_value = paired_contrast(a, b).p_value
+        just_surer, just_less_sure = (paired_contrast(a, b, confidence=1 - p_value * part) for part in (0.999, 1.001))
+        assert just_surer.low < 0 < just_less_sure.low
 
 
 def test_pairing_takes_the_problems_difficulty_out() -> None:
