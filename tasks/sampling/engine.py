@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import FinishReason
 from sdbench.tasks.sampling.settings import SamplingSettings
 
@@ -24,15 +25,43 @@ class Completion:
 
     ``token_ids`` end with the end-of-sequence token when ``finish_reason`` is ``STOP``; they are empty when it is
     ``UNFIT``. ``text`` is their decoding without special tokens.
+
+    A server that speaks text alone gives no ids: then ``token_ids`` are empty and ``counted_tokens`` is how many tokens
+    the server says there were. It is None wherever the ids are known.
     """
 
     token_ids: tuple[int, ...]
     text: str
     finish_reason: FinishReason
+    counted_tokens: int | None = None
+
+    @property
+    def completion_tokens(self) -> int:
+        """How many tokens the completion has."""
+        return len(self.token_ids) if self.counted_tokens is None else self.counted_tokens
 
 
 Progress = Callable[[int], None]
 """Called now and then with the number of completions that have become ready since the last call."""
+
+
+class IncompleteDrawError(UserError):
+    """Drawing ended early, for a reason that the message names.
+
+    ``completions`` are in the order of the requests and seeds, None where there is none yet: whoever asked keeps them.
+    """
+
+    def __init__(self, message: str, completions: list[list[Completion | None]]) -> None:
+        super().__init__(message)
+        self.completions = completions
+
+
+class InterruptedDrawError(KeyboardInterrupt):
+    """The user interrupted a drawing; ``completions`` as in ``IncompleteDrawError``."""
+
+    def __init__(self, completions: list[list[Completion | None]]) -> None:
+        super().__init__()
+        self.completions = completions
 
 
 class Engine(Protocol):
@@ -44,11 +73,18 @@ class Engine(Protocol):
         ...
 
     def encode(self, prompt: str) -> tuple[int, ...]:
-        """Token ids of a finished prompt (no special tokens added)."""
+        """Ids of a finished prompt (no special tokens added), for ``GroupRequest``.
+
+        They are the model's token ids where the engine knows its tokenizer; else they mean something to it alone.
+        """
         ...
 
     def generate(
         self, requests: Sequence[GroupRequest], settings: SamplingSettings, progress: Progress | None = None
     ) -> list[list[Completion]]:
-        """Completions in the order of the requests, one list a request in the order of its seeds."""
+        """Completions in the order of the requests, one list a request in the order of its seeds.
+
+        Raises:
+            IncompleteDrawError: an engine that depends on others was left by them; it holds what there is.
+        """
         ...

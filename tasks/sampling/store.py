@@ -46,7 +46,10 @@ class GroupKey:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSample:
-    """One sample: its group, its index in the group, the seed it was drawn with, and what came of it."""
+    """One sample: its group, its index in the group, the seed it was drawn with, and what came of it.
+
+    ``token_ids`` and ``counted_tokens`` as in ``Completion``.
+    """
 
     group: GroupKey
     index: int
@@ -55,6 +58,7 @@ class StoredSample:
     text: str
     finish_reason: FinishReason
     engine: str
+    counted_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +241,7 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def _sample_row(sample: StoredSample) -> dict[str, Any]:
-    return {
+    row = {
         **asdict(sample.group),
         "index": sample.index,
         "seed": sample.seed,
@@ -246,6 +250,9 @@ def _sample_row(sample: StoredSample) -> dict[str, Any]:
         "finish_reason": sample.finish_reason.value,
         "engine": sample.engine,
     }
+    if sample.counted_tokens is not None:
+        row["counted_tokens"] = sample.counted_tokens
+    return row
 
 
 def _verdict_row(row: StoredVerdict) -> dict[str, Any]:
@@ -265,6 +272,7 @@ def _sample_of(row: dict[str, Any]) -> StoredSample:
         text=_typed(row, "text", str),
         finish_reason=FinishReason(row["finish_reason"]),
         engine=_typed(row, "engine", str),
+        counted_tokens=_typed(row, "counted_tokens", int) if "counted_tokens" in row else None,
     )
 
 

@@ -1,0 +1,299 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from scripted_server import HALF_JSON, Script, answer, serving, slowly
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.outcome import FinishReason
+from sdbench.tasks.sampling.engine import Completion, GroupRequest, IncompleteDrawError, InterruptedDrawError
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.engines.openai import OpenAIEngine
+
+KEY = "sk-very-secret-7"
+SETTINGS = SamplingSettings(max_tokens=20)
+
+
+@contextmanager
+def engine_on(script, **options):
+    defaults = {"model": "m", "endpoint": "completions", "key": KEY, "longest_pause_seconds": 0.01, "attempts": 4}
+    with serving(script) as url, OpenAIEngine(url, **{**defaults, **options}) as engine:
+        yield engine
+
+
+def requests_of(engine, *prompts, k=2):
+    return [
+        GroupRequest(prompt_ids=engine.encode(prompt), seeds=tuple(range(10 * index, 10 * index + k)))
+        for index, prompt in enumerate(prompts)
+    ]
+
+
+def echo(body, tries):
+    return answer(f"{body['prompt']}/{body['seed']}", tokens=5)
+
+
+def test_completions_in_order_with_a_seed_each():
+    script = Script(slowly(echo, 0.01))
+    with engine_on(script, max_concurrent=3) as engine:
+        ready = []
+        got = engine.generate(requests_of(engine, "a=1;", "Ω", k=4), SETTINGS, ready.append)
+    assert [[c.text for c in group] for group in got] == [
+        [f"a=1;/{seed}" for seed in range(4)],
+        [f"Ω/{seed}" for seed in range(10, 14)],
+    ]
+    assert got[0][0] == Completion(token_ids=(), text="a=1;/0", finish_reason=FinishReason.STOP, counted_tokens=5)
+    assert got[0][0].completion_tokens == 5
+    assert ready == [1] * 8
+    assert len(script.bodies) == 8
+    assert 1 < script.most_under_way <= 3
+    assert {headers["authorization"] for headers in script.headers} == {f"Bearer {KEY}"}
+    assert set(script.paths) == {"/v1/completions"}
+    assert {frozenset(body) for body in script.bodies} == {
+        frozenset({"model", "temperature", "top_p", "seed", "prompt", "max_tokens"})
+    }
+
+
+def test_a_vllm_server_is_given_every_setting_and_gives_ids():
+    script = Script(lambda body, tries: answer("x", ids=[4, 5, 1]), owned_by="vllm")
+    settings = SamplingSettings(temperature=0.7, top_p=0.9, top_k=5, min_p=0.1, repetition_penalty=1.1, max_tokens=20)
+    with engine_on(script) as engine:
+        assert engine.speaks_vllm
+        ((got,),) = engine.generate(requests_of(engine, "p", k=1), settings)
+    assert got.token_ids == (4, 5, 1)
+    assert got.counted_tokens is None
+    assert got.completion_tokens == 3
+    (body,) = script.bodies
+    wanted = {"temperature": 0.7, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1, "max_tokens": 20}
+    assert wanted.items() <= body.items()
+    assert body["add_special_tokens"] is False
+
+
+def test_chat_sends_one_user_turn():
+    script = Script(lambda body, tries: answer(body["messages"][0]["content"].upper(), chat=True))
+    with engine_on(script, endpoint="chat") as engine:
+        ((got,),) = engine.generate(requests_of(engine, "why?", k=1), SETTINGS)
+    assert got.text == "WHY?"
+    assert script.bodies[0]["messages"] == [{"role": "user", "content": "why?"}]
+    assert script.bodies[0]["max_completion_tokens"] == 20
+    assert script.paths == ["/v1/chat/completions"]
+
+
+def test_a_chat_answer_that_never_left_its_thinking_is_empty_and_long():
+    with engine_on(Script(lambda b, t: answer(None, finish="length", chat=True)), endpoint="chat") as engine:
+        ((got,),) = engine.generate(requests_of(engine, "why?", k=1), SETTINGS)
+    assert (got.text, got.finish_reason) == ("", FinishReason.LENGTH)
+
+
+@pytest.mark.parametrize("setting", [{"top_k": 5}, {"min_p": 0.1}, {"repetition_penalty": 1.2}])
+def test_settings_that_a_server_lacks_are_refused(setting):
+    script = Script(echo)
+    with engine_on(script) as engine, pytest.raises(UserError, match=next(iter(setting))):
+        engine.generate(requests_of(engine, "p"), SamplingSettings(**setting))
+    assert script.bodies == []
+
+
+def test_greedy_asks_once_and_answers_every_seed():
+    script, ready = Script(lambda b, t: answer("same")), []
+    with engine_on(script) as engine:
+        got = engine.generate(requests_of(engine, "p", "q", k=3), SamplingSettings(temperature=0), ready.append)
+    assert [len(group) for group in got] == [3, 3]
+    assert len(script.bodies) == 2
+    assert sum(ready) == 6
+
+
+FAULTS = {
+    "429": lambda: (429, {"error": {"message": "slow down"}}),
+    "429 with a pause": lambda: (429, b"", (("retry-after", "1"),)),
+    "500": lambda: (500, b"oops"),
+    "503 of HTML": lambda: (503, b"<html>busy</html>"),
+    "nothing": lambda: None,
+    "empty": lambda: (200, b""),
+    "half a JSON": lambda: (200, HALF_JSON),
+    "not JSON": lambda: (200, b"\xff\xfe\x00"),
+    "JSON null": lambda: (200, b"null"),
+    "no choice": lambda: (200, {"choices": [], "usage": {"completion_tokens": 1}}),
+    "no usage": lambda: (200, {"choices": [{"text": "a", "finish_reason": "stop"}]}),
+    "no finish reason": lambda: answer(finish=None),
+    "text is a number": lambda: answer(7),
+    "ids against the count": lambda: answer(ids=[1, 2], tokens=3),
+    "a count below zero": lambda: answer(tokens=-1),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_passes_is_tried_again(name):
+    script = Script(lambda body, tries: FAULTS[name]() if tries <= 3 else echo(body, tries))
+    with engine_on(script) as engine:
+        got = engine.generate(requests_of(engine, "a", "b"), SETTINGS)
+    assert [[c.text for c in group] for group in got] == [["a/0", "a/1"], ["b/10", "b/11"]]
+    assert len(script.bodies) == 16
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_stays_ends_with_a_named_error_and_what_was_drawn(name):
+    script = Script(lambda body, tries: FAULTS[name]() if body["seed"] == 11 else echo(body, tries))
+    with engine_on(script, max_concurrent=1) as engine, pytest.raises(IncompleteDrawError) as caught:
+        engine.generate(requests_of(engine, "a", "b", "c"), SETTINGS)
+    message = str(caught.value)
+    assert "http://127.0.0.1" in message
+    assert "at each of 4 tries; 3 of 6 completions were drawn before" in message
+    assert "\n" not in message
+    texts = [[c and c.text for c in group] for group in caught.value.completions]
+    assert texts[0] == ["a/0", "a/1"]
+    assert texts[1] == ["b/10", None]
+    assert texts[2][1] is None
+    assert [body["seed"] for body in script.bodies].count(11) == 4
+
+
+def test_what_is_under_way_when_another_fails_is_kept():
+    def reply(body, tries):
+        if body["seed"] == 0:
+            return 400, {"error": {"message": "temperature is out of range"}}
+        time.sleep(0.2)
+        return echo(body, tries)
+
+    script = Script(reply)
+    with engine_on(script, max_concurrent=4) as engine, pytest.raises(IncompleteDrawError) as caught:
+        engine.generate(requests_of(engine, "a", k=40), SETTINGS)
+    assert "temperature is out of range" in str(caught.value)
+    kept = [c for c in caught.value.completions[0] if c]
+    assert 3 <= len(kept) == len(script.bodies) - 1 < 10
+
+
+def test_a_server_that_never_answers_is_left():
+    script = Script(slowly(echo, 1.5))
+    with engine_on(script, timeout_seconds=0.1, attempts=2) as engine:
+        started = time.monotonic()
+        with pytest.raises(IncompleteDrawError, match="cannot be reached"):
+            engine.generate(requests_of(engine, "a", k=1), SETTINGS)
+    assert time.monotonic() - started < 5
+
+
+def test_a_prompt_that_does_not_fit_is_unfit_and_one_that_nearly_fits_is_drawn_to_the_end_of_the_room():
+    def reply(body, tries):
+        words = len(body["prompt"].split())
+        if words > 10 or (body["max_tokens"] or 0) + words > 10:
+            return 400, {"error": {"message": "This model's maximum context length is 10 tokens."}}
+        return answer("x", finish="length", tokens=min(body["max_tokens"] or 10, 10 - words))
+
+    script = Script(reply, owned_by="vllm")
+    with engine_on(script) as engine:
+        got = engine.generate(requests_of(engine, "a b", "a " * 8, "a " * 11, k=1), SamplingSettings(max_tokens=5))
+    assert [group[0].finish_reason for group in got] == [
+        FinishReason.LENGTH,
+        FinishReason.LENGTH,
+        FinishReason.UNFIT,
+    ]
+    assert [group[0].completion_tokens for group in got] == [5, 2, 0]
+
+
+def test_a_cap_that_a_server_ignores_is_named():
+    with (
+        engine_on(Script(lambda b, t: answer(tokens=21))) as engine,
+        pytest.raises(IncompleteDrawError, match="drew 21 tokens where max_tokens = 20"),
+    ):
+        engine.generate(requests_of(engine, "a"), SETTINGS)
+
+
+def test_without_vllm_a_completions_prompt_too_near_the_end_is_refused():
+    script = Script(lambda b, t: (400, {"error": {"message": "too long", "code": "context_length_exceeded"}}))
+    with (
+        engine_on(script) as engine,
+        pytest.raises(IncompleteDrawError, match="max_tokens = 20 do not fit"),
+    ):
+        engine.generate(requests_of(engine, "a", k=1), SETTINGS)
+    with engine_on(script, endpoint="chat") as engine:
+        ((got,),) = engine.generate(requests_of(engine, "a", k=1), SETTINGS)
+    assert got.finish_reason is FinishReason.UNFIT
+
+
+@pytest.mark.parametrize(
+    ("lookup", "message"),
+    [
+        ((401, {"error": {"message": f"Incorrect API key provided: {KEY}"}}), "refused the key"),
+        ((403, b"no"), "refused the key"),
+        ((200, {"data": [{"id": "other"}, {"id": 7}, "x"]}), "serves no model 'm'; known: other"),
+        ((500, b"down"), r"answered 500 \(down\); start the server"),
+        ((301, b""), "refused the request"),
+    ],
+)
+def test_a_server_that_cannot_be_used(lookup, message):
+    with pytest.raises(UserError, match=message) as caught, engine_on(Script(echo, lookup=lookup)):
+        pass
+    assert KEY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lookup", [(404, b"no"), (200, b"{}"), (200, b"[]"), (200, b'{"data": null}')])
+def test_a_server_without_a_list_of_models_is_used(lookup):
+    with engine_on(Script(echo, lookup=lookup)) as engine:
+        assert not engine.speaks_vllm
+        assert engine.generate(requests_of(engine, "a", k=1), SETTINGS)[0][0].text == "a/0"
+
+
+def test_no_server_and_no_url():
+    with serving(Script(echo)) as url:
+        pass
+    with pytest.raises(UserError, match=r"cannot be reached .*start the server"):
+        OpenAIEngine(url, model="m", longest_pause_seconds=0.01)
+    for bad in ("localhost:8000", "ftp://host/v1", "", "http://", "http://[", "file:///etc/passwd"):
+        with pytest.raises(UserError, match="no URL of a server"):
+            OpenAIEngine(bad, model="m")
+    for leaky in (f"http://user:{KEY}@host/v1", f"http://host/v1?key={KEY}"):
+        with pytest.raises(UserError, match="more than an address") as caught:
+            OpenAIEngine(leaky, model="m")
+        assert KEY not in str(caught.value)
+
+
+def test_the_key_is_in_no_log_and_no_error(caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    script = Script(lambda body, tries: (500, {"error": {"message": f"your key is {KEY}\x1b[31m\nno"}}))
+    with engine_on(script) as engine, pytest.raises(IncompleteDrawError) as caught:
+        engine.generate(requests_of(engine, "a"), SETTINGS)
+    shown = "".join(capfd.readouterr()) + caplog.text + str(caught.value) + repr(caught.value.__cause__) + repr(engine)
+    assert "POST" in caplog.text
+    assert KEY not in shown
+    assert "your key is *** [31m no" in str(caught.value)
+
+
+def test_ctrl_c_keeps_what_was_drawn_and_does_not_wait():
+    over = threading.Event()
+
+    def reply(body, tries):
+        if body["seed"] == 13:  # both threads are busy now, and 11 has been answered
+            os.kill(os.getpid(), signal.SIGINT)
+        if body["seed"] > 11:
+            over.wait(20)
+        return echo(body, tries)
+
+    with engine_on(Script(reply), max_concurrent=2) as engine:
+        started = time.monotonic()
+        with pytest.raises(InterruptedDrawError) as caught:
+            engine.generate(requests_of(engine, "a", "b", k=4), SETTINGS)
+        waited = time.monotonic() - started
+        over.set()
+    assert waited < 10
+    assert [[c and c.text for c in group] for group in caught.value.completions] == [
+        ["a/0", "a/1", "a/2", "a/3"],
+        ["b/10", "b/11", None, None],
+    ]
+
+
+def test_ids_of_another_engine_are_refused():
+    with engine_on(Script(echo)) as engine:
+        for ids in ((5, 300), (0xFF,)):
+            with pytest.raises(ValueError, match="not made by this engine"):
+                engine.generate([GroupRequest(prompt_ids=ids, seeds=(1,))], SETTINGS)
+
+
+def test_it_loads_no_torch():
+    code = (
+        "import sys, sdbench.trainers.engines.openai; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

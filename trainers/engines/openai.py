@@ -1,0 +1,421 @@
+"""The ``openai`` engine: completions from a server that speaks OpenAI's HTTP interface; for evaluation and critics.
+
+Such a server takes and gives text: there are no token ids to train on. Every sample is a request of its own with its
+own seed; whether a server honours the seed is its own affair. What a server may do to a request (refuse it for now,
+fail, say nothing, stop half-way) is tried again with growing pauses; what still fails ends the drawing with an error
+that holds everything drawn so far. The key is sent to the server and written nowhere. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+)
+from tenacity.nap import sleep_using_event
+from tenacity.wait import wait_random_exponential
+
+from sdbench.tasks.errors import UserError, suggestion
+from sdbench.tasks.outcome import FinishReason
+from sdbench.tasks.sampling.engine import (
+    Completion,
+    GroupRequest,
+    IncompleteDrawError,
+    InterruptedDrawError,
+    Progress,
+)
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.engines.ending import unfit
+
+KEY_VARIABLE = "SDBENCH_OPENAI_KEY"
+"""The environment variable that the key is read from."""
+Endpoint = Literal["chat", "completions"]
+_Answer = TypeVar("_Answer")
+_PATHS: dict[Endpoint, str] = {"chat": "chat/completions", "completions": "completions"}
+_RETRIED_STATUS = frozenset({408, 409, 425, 429})
+_REFUSED_KEY = frozenset({401, 403})
+# A text that a provider's filter cut is what the model gave; it is graded as it stands.
+_FINISH = {"stop": FinishReason.STOP, "content_filter": FinishReason.STOP, "length": FinishReason.LENGTH}
+_TOO_LONG_STATUS = frozenset({400, 413, 422})
+_TOO_LONG_PHRASES = ("context length", "context_length", "context size", "context window")
+_MOST_BYTES = 64 << 20
+_MESSAGE_BYTES = 2000
+_SHOWN_CHARACTERS = 300
+
+
+class _TransientError(Exception):
+    """Something that may not happen again; ``pause_seconds`` where the server said how long to wait."""
+
+    def __init__(self, message: str, pause_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.pause_seconds = pause_seconds
+
+
+class _TooLongError(Exception):
+    """The server says that prompt and completion do not fit together."""
+
+
+class _NotThereError(UserError):
+    """The server has no such path or model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    request: int
+    sample: int
+    prompt: str
+    seed: int
+
+
+class OpenAIEngine:
+    """Draws completions from a server; implements ``Engine``. Use it as a context manager, or call ``close``.
+
+    A vLLM server (it says so itself) is given all settings and gives token ids; any other is given those that OpenAI's
+    interface has, and settings that it lacks are refused unless they change nothing. A prompt that the server calls too
+    long is ``UNFIT``; one that leaves less room than ``max_tokens`` is drawn to the end of that room.
+
+    Args:
+        base_url: up to and with ``/v1``.
+        model: the server's name for it.
+        endpoint: ``chat``: a prompt is one user turn, in the server's own template; ``completions``: it is continued.
+        key: sent as a bearer token; None for servers that need none.
+        max_concurrent: most requests under way at once.
+        timeout_seconds: longest wait for one answer.
+        attempts: how often a request is tried in all.
+        longest_pause_seconds: longest wait between two tries.
+
+    Raises:
+        UserError: the server cannot be reached, refuses the key, or has no such model.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str,
+        endpoint: Endpoint = "chat",
+        key: str | None = None,
+        max_concurrent: int = 16,
+        timeout_seconds: float = 600.0,
+        attempts: int = 8,
+        longest_pause_seconds: float = 60.0,
+    ) -> None:
+        self.base_url, self.model, self.endpoint = _checked_url(base_url), model, endpoint
+        self._max_concurrent, self._attempts = max_concurrent, attempts
+        self._longest_pause_seconds = longest_pause_seconds
+        self._timeout_seconds, self._key = timeout_seconds, key
+        self._client = httpx.Client(
+            headers={} if key is None else {"Authorization": f"Bearer {key}"},
+            timeout=httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, 20.0)),
+            limits=httpx.Limits(max_connections=max_concurrent, max_keepalive_connections=max_concurrent),
+        )
+        try:
+            self.speaks_vllm = self._look_up_model()
+        except BaseException:
+            self._client.close()
+            raise
+
+    def __enter__(self) -> OpenAIEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the engine is of no use afterwards."""
+        self._client.close()
+
+    def encode(self, prompt: str) -> tuple[int, ...]:
+        """The prompt's UTF-8 bytes: the model's tokenizer is the server's, so nothing here can be its token ids."""
+        return tuple(prompt.encode())
+
+    def generate(
+        self, requests: Sequence[GroupRequest], settings: SamplingSettings, progress: Progress | None = None
+    ) -> list[list[Completion]]:
+        """Completions in the order of the requests, one list a request in the order of its seeds.
+
+        Raises:
+            UserError: the server knows no such setting.
+            IncompleteDrawError: a request was refused, or failed at every try; it holds what was drawn.
+            InterruptedDrawError: Ctrl-C; it holds what was drawn.
+        """
+        sampling = self._sampling_fields(settings)
+        jobs: list[_Job] = []
+        for index, request in enumerate(requests):
+            # Greedy completions of one prompt are equal: one is drawn and given to every seed.
+            seeds = request.seeds if settings.temperature else request.seeds[:1]
+            prompt = _prompt_of(request)
+            jobs.extend(
+                _Job(request=index, sample=sample, prompt=prompt, seed=seed) for sample, seed in enumerate(seeds)
+            )
+        drawn: list[list[Completion | None]] = [[None] * len(request.seeds) for request in requests]
+        pending, failures = deque(jobs), deque[Exception]()
+        stopped, counting = threading.Event(), threading.Lock()
+
+        def work() -> None:
+            while pending and not stopped.is_set():
+                try:
+                    job = pending.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                try:
+                    completion = self._complete(job, sampling, settings.max_tokens, stopped)
+                except Exception as error:
+                    failures.append(error)
+                    stopped.set()
+                    return
+                group = drawn[job.request]
+                places = [job.sample] if settings.temperature else range(len(group))
+                for place in places:
+                    group[place] = completion
+                if progress:
+                    with counting:
+                        progress(len(places))
+
+        # Daemons, so that an interrupted process need not wait for answers that nobody wants.
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(self._max_concurrent, len(jobs)))]
+        for thread in threads:
+            thread.start()
+        try:
+            # After a failure too: what is under way has been paid for and is kept, what is not begun is left.
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            stopped.set()
+            raise InterruptedDrawError([list(group) for group in drawn]) from None
+        if failures:
+            raise self._failure(failures[0], drawn)
+        return [[completion for completion in group if completion is not None] for group in drawn]
+
+    def _failure(self, error: Exception, drawn: list[list[Completion | None]]) -> Exception:
+        if not isinstance(error, UserError | _TransientError):
+            return error
+        ready = sum(completion is not None for group in drawn for completion in group)
+        wanted = sum(map(len, drawn))
+        tries = f" at each of {self._attempts} tries" if isinstance(error, _TransientError) else ""
+        failure = IncompleteDrawError(f"{error}{tries}; {ready} of {wanted} completions were drawn before", drawn)
+        failure.__cause__ = error
+        return failure
+
+    def _sampling_fields(self, settings: SamplingSettings) -> dict[str, Any]:
+        """The settings as the server takes them: every one of them, on a server that knows them all."""
+        fields: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p}
+        more = {
+            "top_k": settings.top_k,
+            "min_p": settings.min_p,
+            "repetition_penalty": settings.repetition_penalty,
+        }
+        if self.speaks_vllm:
+            fields |= {**more, "return_token_ids": True}
+            return fields if self.endpoint == "chat" else {**fields, "add_special_tokens": False}
+        neutral = SamplingSettings()
+        for name, value in more.items():
+            if value != getattr(neutral, name):
+                raise UserError(
+                    f"{name} = {value}: {self.base_url} is no vLLM server and OpenAI's interface has no such setting; "
+                    f"leave it at {getattr(neutral, name)}"
+                )
+        return fields
+
+    def _complete(
+        self, job: _Job, sampling: Mapping[str, Any], max_tokens: int, stopped: threading.Event
+    ) -> Completion:
+        body: dict[str, Any] = {"model": self.model, **sampling, "seed": job.seed}
+        if self.endpoint == "chat":
+            body["messages"] = [{"role": "user", "content": job.prompt}]
+        else:
+            body["prompt"] = job.prompt
+        # OpenAI's chat interface has renamed it; vLLM knows the old name everywhere.
+        cap = "max_completion_tokens" if self.endpoint == "chat" and not self.speaks_vllm else "max_tokens"
+        path = _PATHS[self.endpoint]
+        try:
+            answer = self._ask("POST", path, body | {cap: max_tokens}, stopped=stopped, parse=self._parsed)
+        except _TooLongError as error:
+            if self.endpoint == "completions" and not self.speaks_vllm:
+                raise UserError(
+                    f"{self.base_url}: a prompt and max_tokens = {max_tokens} do not fit together ({error}); "
+                    "lower max_tokens"
+                ) from None
+            # Without a cap a server takes what room there is, which is less than the cap; null is that to vLLM.
+            room = {cap: None} if self.speaks_vllm else {}
+            try:
+                answer = self._ask("POST", path, body | room, stopped=stopped, parse=self._parsed)
+            except _TooLongError:
+                return unfit()
+        if answer.completion_tokens > max_tokens:
+            raise UserError(
+                f"{self.base_url} drew {answer.completion_tokens} tokens where {cap} = {max_tokens} allowed no more: "
+                "it does not keep to that field; choose another server or endpoint"
+            )
+        return answer
+
+    def _parsed(self, data: Any) -> Completion:
+        """A completion from a server's answer.
+
+        Raises:
+            _TransientError: it is not what such an answer has to be.
+        """
+        try:
+            (choice,) = data["choices"]
+            text = choice["message"]["content"] if self.endpoint == "chat" else choice["text"]
+            finish = _FINISH[choice["finish_reason"]]
+            counted = data["usage"]["completion_tokens"]
+            ids = choice.get("token_ids")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _TransientError(
+                f"{self.base_url} answered with something else than a completion ({type(error).__name__}: {error})"
+            ) from None
+        sound = isinstance(text, str | None) and type(counted) is int and counted >= 0
+        if ids is not None:
+            sound = sound and isinstance(ids, list) and all(type(token) is int for token in ids) and len(ids) == counted
+        if not sound:
+            raise _TransientError(f"{self.base_url} answered with a completion that contradicts itself")
+        # A chat answer without content ended while the model was still thinking.
+        return Completion(
+            token_ids=tuple(ids or ()),
+            text=text or "",
+            finish_reason=finish,
+            counted_tokens=counted if ids is None else None,
+        )
+
+    def _look_up_model(self) -> bool:
+        """Whether a vLLM server serves the model. A server without a list of models is taken at its word."""
+        try:
+            attempts = min(3, self._attempts)
+            owners = self._ask("GET", "models", None, stopped=threading.Event(), attempts=attempts, parse=_owners_in)
+        except _NotThereError:
+            return False
+        except _TransientError as error:
+            raise UserError(f"{error}; start the server or give another --base-url") from None
+        if owners and self.model not in owners:
+            raise UserError(f"{self.base_url} serves no model {self.model!r}; {suggestion(self.model, owners)}")
+        return owners.get(self.model) == "vllm"
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        *,
+        stopped: threading.Event,
+        attempts: int | None = None,
+        parse: Callable[[Any], _Answer],
+    ) -> _Answer:
+        """What the server answers, tried again while that may help."""
+        retrying = Retrying(
+            stop=stop_any(stop_after_attempt(attempts or self._attempts), stop_when_event_set(stopped)),
+            wait=self._pause,
+            sleep=sleep_using_event(stopped),
+            retry=retry_if_exception_type(_TransientError),
+            reraise=True,
+        )
+        return retrying(lambda: parse(self._ask_once(method, path, body)))
+
+    def _pause(self, state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome else None
+        asked = getattr(failure, "pause_seconds", None) or 0.0
+        grown = wait_random_exponential(multiplier=1, max=self._longest_pause_seconds)(state)
+        return min(max(asked, grown), self._longest_pause_seconds)
+
+    def _ask_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        try:
+            status, content, retry_after = self._exchange(method, path, body)
+        except httpx.TransportError as error:
+            raise _TransientError(f"{self.base_url} cannot be reached ({self._shown(str(error), error)})") from None
+        if status == httpx.codes.OK:
+            try:
+                return json.loads(content)
+            except ValueError:
+                raise _TransientError(f"{self.base_url} answered with what is not JSON") from None
+        said = self._shown(_message_in(content), f"HTTP {status}")
+        if status in _RETRIED_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise _TransientError(f"{self.base_url} answered {status} ({said})", retry_after)
+        if status in _REFUSED_KEY:
+            raise UserError(f"{self.base_url} refused the key ({status}: {said}); set {KEY_VARIABLE} to one it takes")
+        if status == httpx.codes.NOT_FOUND:
+            raise _NotThereError(f"{self.base_url} has no {path!r} for model {self.model!r} ({said}); check --base-url")
+        if status in _TOO_LONG_STATUS and any(phrase in said.lower() for phrase in _TOO_LONG_PHRASES):
+            raise _TooLongError(said)
+        raise UserError(f"{self.base_url} refused the request ({status}: {said}); change the setting that it names")
+
+    def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None) -> tuple[int, bytes, float | None]:
+        """Status, content and Retry-After of one request, bounded in time and size as a whole."""
+        deadline = time.monotonic() + self._timeout_seconds
+        content = bytearray()
+        with self._client.stream(method, f"{self.base_url}/{path}", json=body) as response:
+            for chunk in response.iter_bytes():
+                content += chunk
+                if len(content) > _MOST_BYTES:
+                    raise _TransientError(f"{self.base_url} answered with more than {_MOST_BYTES} bytes")
+                if time.monotonic() > deadline:
+                    raise _TransientError(f"{self.base_url} took longer than {self._timeout_seconds:g} s to answer")
+            asked = response.headers.get("retry-after", "")
+            return response.status_code, bytes(content), float(asked) if asked.isdecimal() else None
+
+    def _shown(self, text: str, otherwise: object) -> str:
+        """What a server or the network said, fit for one line of an error: short, printable, without the key."""
+        text = text or repr(otherwise)
+        if self._key:
+            text = text.replace(self._key, "***")
+        printable = "".join(character if character.isprintable() else " " for character in text)
+        return " ".join(printable.split())[:_SHOWN_CHARACTERS]
+
+
+def _owners_in(data: Any) -> dict[str, Any]:
+    """Who owns each model of a server's list; empty where it lists none."""
+    entries = data.get("data") if isinstance(data, dict) else None
+    return {
+        entry["id"]: entry.get("owned_by")
+        for entry in entries or ()
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    }
+
+
+def _prompt_of(request: GroupRequest) -> str:
+    try:
+        return bytes(request.prompt_ids).decode()
+    except ValueError:  # UnicodeDecodeError is one
+        raise ValueError("these prompt ids were not made by this engine's encode") from None
+
+
+def _checked_url(base_url: str) -> str:
+    try:
+        url = urlsplit(base_url)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UserError("--base-url is no URL of a server; give one such as http://localhost:8000/v1")
+    if url.username is not None or url.query:
+        raise UserError(f"--base-url of {url.hostname} holds more than an address; a key belongs in {KEY_VARIABLE}")
+    return base_url.rstrip("/")
+
+
+def _message_in(content: bytes) -> str:
+    """The message of a server's error, in whichever form it comes."""
+    try:
+        data = json.loads(content)
+    except ValueError:
+        return content[:_MESSAGE_BYTES].decode(errors="replace")
+    error = data.get("error", data) if isinstance(data, dict) else data
+    if isinstance(error, dict):
+        code = error.get("code")
+        message = str(error.get("message") or error.get("detail") or error)
+        return f"{message} [{code}]" if isinstance(code, str) else message
+    return str(error)
