@@ -6,6 +6,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from sdbench.leaderboards.contrasts import holm, paired_contrast
+from sdbench.leaderboards.statistics import half_width, two_sided_p
 
 
 def test_one_seed_each_is_the_paired_t_test() -> None:
@@ -54,6 +55,15 @@ def test_p_below_the_level_is_a_limit_beyond_zero() -> None:
         p_value = paired_contrast(a, b).p_value
         just_surer, just_less_sure = (paired_contrast(a, b, confidence=1 - p_value * part) for part in (0.999, 1.001))
         assert just_surer.low < 0 < just_less_sure.low
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.03, 0.1, 0.5])
+def test_p_undoes_the_half_width(distance: float) -> None:
+    parts = [(4e-4, 300.0), (3e-4, 2.0)]
+    p_value = two_sided_p(distance, parts)
+    assert half_width(parts, confidence=1 - p_value) == pytest.approx(distance, abs=1e-9)
+    assert two_sided_p(distance, parts[:1]) == pytest.approx(2 * stats.t.sf(distance / 0.02, 300))
+    assert two_sided_p(distance, [parts[0], (0.0, 2.0)]) == two_sided_p(distance, parts[:1])
 
 
 def test_pairing_takes_the_problems_difficulty_out() -> None:
