@@ -1,0 +1,341 @@
+"""``sdbench run --dry-run``: counts against what a run records, estimates by hand, and that nothing is written."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdbench.harness.stages import run as run_stage
+from sdbench.harness.stages.dry_run import Line, estimate
+from sdbench.harness.stages.prepare import RunPlan, prepare_run
+from sdbench.harness.stages.probe import DiagnosisProbe, DrawProbe, PoolProbe, Probe, TrainingProbe
+from sdbench.harness.stages.workload import EvaluationWork, PoolWork, workload_of
+from sdbench.trainers.local import trainer
+
+Call = Callable[..., Any]
+RECIPE = """
+[recipe]
+name = "tiny"
+description = "two conditions in seconds"
+[problems]
+count = 4
+[problems.filter]
+samples = 2
+solved_less_than = 2
+[training]
+seeds = [0, 1]
+max_completion_tokens = 8
+curve_every_steps = 1
+curve_problems_per_stratum = 1
+curve_k = 1
+checkpoint_every_steps = 1
+save_state_every_steps = 1
+[defaults.budget]
+steps = 2
+rollouts_per_step = 4
+[conditions.binary_reward]
+objective = "grpo"
+budget = { group_size = 2 }
+[conditions.null_wrapper]
+[evaluation]
+tasks = ["sdbench_nano_sum_1", "sdbench_nano_dot_3"]
+k = 2
+limit = 2
+sampling = { max_tokens = 8 }
+checkpoints = "all"
+[diagnose]
+problems_per_stratum = 1
+samples = 1
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path, tiny_base: Path) -> tuple[str | Path, ...]:
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return ("run", "--recipe", "tiny.toml", "--base", tiny_base)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunPlan]:
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+
+    def prepare(*overrides: str, out: str | None = None, names: list[str] | None = None) -> RunPlan:
+        where = None if out is None else Path(out)
+        return prepare_run(recipe="tiny.toml", names=names, base=str(tiny_base), out=where, overrides=overrides)
+
+    return prepare
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_mtime_ns, path.lstat().st_size) for path in folder.rglob("*")}
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def samples_in(folder: Path) -> int:
+    return len(lines_of(folder / "samples" / "samples.jsonl")) - 1
+
+
+def test_counts_are_what_a_run_records_and_an_existing_run_is_only_counted_for_what_is_left(
+    call: Call,
+    tmp_path: Path,
+    command: tuple[Any, ...],
+    prepared: Callable[..., RunPlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = workload_of(prepared())
+    binary, null = work.conditions
+    assert work.pool is not None
+
+    # One condition is finished; another was killed in its first training, after the first of two steps.
+    done = call(*command, "--condition", "null_wrapper", "--out", "one")
+    assert done.code == 0, done.err
+    one = tmp_path / "one"
+    seeds = [one / "conditions" / "null_wrapper" / f"seed-{seed}" for seed in (0, 1)]
+    assert null.trainings == len(seeds)
+    assert null.rollouts == sum(len(lines_of(seed / "rollouts" / "rollouts.jsonl")) for seed in seeds) == 16
+    assert null.updates == null.steps == sum(len(lines_of(seed / "metrics.jsonl")) for seed in seeds) == 4
+    curves = [row for seed in seeds for row in lines_of(seed / "validation.jsonl")]
+    assert null.curve_scorings == len(curves) == 6
+    assert {row["validation"]["samples"] for row in curves} == {12}
+    assert null.step_checkpoints == sum(len(list(seed.glob("steps/*/checkpoint"))) for seed in seeds) == 2
+    assert null.on_the_way.samples == sum(samples_in(seed / "steps" / "step-1") for seed in seeds) == 16
+    assert null.last.samples == sum(map(samples_in, seeds)) == 16
+    assert work.base.samples == samples_in(one / "base") == 8
+    pool = json.loads((one / "problems" / "pool.json").read_text())
+    tried = sum(row["samples"] for row in (*pool["solve_counts"], *pool["fresh_counts"]))
+    assert work.pool.expected(len(pool["problems"]) / len(pool["solve_counts"])) == tried
+    assert work.pool.least <= tried <= work.pool.most
+    assert work.diagnosis_rollouts == len(lines_of(one / "advantages" / "null_wrapper.jsonl")) - 1 == 12
+    assert [spec.name for spec in work.diagnosed] == ["null_wrapper"]
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_checkpoint", killed)
+        assert call(*command, "--all", "--out", "one").code == 130
+    left = workload_of(prepared(out="one"))
+    assert (left.pool, left.base, left.diagnosed) == (None, EvaluationWork(), ())
+    binary_left, null_left = left.conditions
+    assert null_left.is_finished
+    assert (binary.rollouts, binary_left.rollouts) == (16, 12)
+    assert (binary.curve_scorings, binary_left.curve_scorings) == (6, 4)
+    assert (binary.step_checkpoints, binary_left.step_checkpoints) == (2, 1)
+    assert binary_left.last == binary.last == EvaluationWork(checkpoints=2, samples=16)
+
+    before = snapshot(tmp_path)
+    shown = call(*command, "--all", "--out", "one", "--dry-run")
+    assert shown.code == 0, shown.err
+    assert snapshot(tmp_path) == before
+    text = " ".join(shown.out.split())
+    for finished in ("training problems", "base evaluation", "null_wrapper, seed 1", "1 of 2 steps of binary_reward"):
+        assert finished in text
+    assert "null_wrapper: 2 trainings" not in text
+    assert "binary_reward: 2 trainings 12" in text
+
+    # An evaluation that was stopped half-way lacks the other half of its samples.
+    (seeds[1] / "results.json").unlink()
+    stored = seeds[1] / "samples" / "samples.jsonl"
+    stored.write_text("".join(line + "\n" for line in stored.read_text().splitlines()[:4]))
+    assert workload_of(prepared(out="one")).conditions[1].last == EvaluationWork(checkpoints=1, samples=5)
+
+    assert call(*command, "--all", "--out", "one").code == 0
+    assert workload_of(prepared(out="one")).is_empty
+    before = snapshot(tmp_path)
+    shown = call(*command, "--all", "--out", "one", "--dry-run")
+    assert (shown.code, snapshot(tmp_path)) == (0, before)
+    assert "nothing is left to do in one" in shown.out
+
+
+def test_a_new_run_is_told_whole_and_nothing_is_written(
+    call: Call, tmp_path: Path, command: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    before = snapshot(tmp_path)
+    shown = call(*command, "--all", "--dry-run")
+    assert shown.code == 0, shown.err
+    after = snapshot(tmp_path)
+    # The folder of the probe came and went.
+    assert after.pop(str(scratch))
+    before.pop(str(scratch))
+    assert after == before
+    text = " ".join(shown.out.split())
+    for part in (
+        "filter of the problems ~16",
+        "base: evaluation 8",
+        "base: token advantages <=24",
+        "binary_reward: 2 trainings 16",
+        "6 curve points 72",
+        "2 evaluations on the way 16",
+        "null_wrapper: 2 trainings 16",
+        "total ~",
+        "memory",
+        "at the highest point of the probe (cpu)",
+        "disk",
+        "16 of 16 candidates were kept in the probe; the run draws between 16 and 40 samples",
+    ):
+        assert part in text, part
+    assert "unknown" not in text
+    assert max(map(len, shown.out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--condition", "nul_wrapper"), "did you mean 'null_wrapper'"),
+        (("--all", "--set", "evaluation.k=0"), "evaluation.k = 0"),
+        (("--all", "--out", "tiny.toml"), "is a file"),
+        ((), "no condition was named"),
+    ],
+)
+def test_bad_input_is_refused_as_a_run_refuses_it(
+    call: Call, tmp_path: Path, command: tuple[Any, ...], arguments: tuple[str, ...], message: str
+) -> None:
+    before = snapshot(tmp_path)
+    refused = call(*command, *arguments, "--dry-run")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert message in refused.err
+    assert snapshot(tmp_path) == before
+
+
+def test_the_filter_is_bounded_and_expected_in_whole_portions() -> None:
+    work = PoolWork(candidates=40, portion=10, samples_per_candidate=3)
+    assert (work.least, work.most) == (60, 150)
+    assert work.expected(1.0) == 3 * (10 + 10)
+    assert work.expected(0.5) == 3 * (20 + 10)
+    assert work.expected(0.4) == 3 * (30 + 10)
+    assert work.expected(0.1) == 3 * (40 + 4)
+    assert work.expected(0.0) == 3 * 40
+    # One's own rows are one portion: every one is tried.
+    whole = PoolWork(candidates=10, portion=10, samples_per_candidate=3)
+    assert (whole.least, whole.expected(0.2), whole.most) == (33, 36, 60)
+
+
+def training_probe(**changes: Any) -> TrainingProbe:
+    probe = TrainingProbe(
+        tokens_per_rollout=5.0,
+        teacher_tokens_per_rollout=20.0,
+        seconds_per_step=0.5,
+        seconds_per_training=2.0,
+        unbuilt=0,
+        rollouts=12,
+        bytes_per_step=1000.0,
+        checkpoint_bytes=10_000,
+        step_checkpoint_bytes=7000,
+        state_bytes=30_000,
+    )
+    return replace(probe, **changes)
+
+
+def draw(tokens: float, seconds: float, stored_bytes: float) -> DrawProbe:
+    return DrawProbe(tokens=tokens, seconds=seconds, stored_bytes=stored_bytes, is_whole_batch=True)
+
+
+def priced(plan: RunPlan, **trainings: TrainingProbe) -> Probe:
+    return Probe(
+        evaluation=draw(6.0, 0.25, 100.0),
+        pool=PoolProbe(draw=draw(4.0, 0.125, 50.0), tried=4, kept=plan.candidates[:4]),
+        trained_on_all=False,
+        curve=draw(3.0, 0.5, 10.0),
+        trainings={
+            "binary_reward": training_probe(teacher_tokens_per_rollout=None, state_bytes=20_000),
+            "null_wrapper": training_probe(),
+            **trainings,
+        },
+        diagnosis=DiagnosisProbe(
+            condition="null_wrapper",
+            draw_seconds=0.5,
+            draw_tokens=7.0,
+            seconds=1.0,
+            answer_tokens=8.0,
+            teacher_tokens=30.0,
+            stored_bytes=500.0,
+            is_whole=True,
+        ),
+        peak_bytes=123,
+        seconds=9.0,
+    )
+
+
+def test_estimates_by_hand(prepared: Callable[..., RunPlan]) -> None:
+    plan = prepared()
+    work = workload_of(plan)
+    found = estimate(plan, work, priced(plan))
+    by_stage = {line.stage: line for line in found.lines}
+    assert by_stage["filter of the problems"] == Line(
+        stage="filter of the problems", samples=16, mark="~", student_tokens=64.0, seconds=2.0
+    )
+    assert by_stage["base: evaluation"] == Line(stage="base: evaluation", samples=8, student_tokens=48.0, seconds=2.0)
+    assert by_stage["base: token advantages"] == Line(
+        stage="base: token advantages",
+        samples=24,
+        mark="<=",
+        student_tokens=12 * (7.0 + 8.0),
+        teacher_tokens=12 * 30.0,
+        seconds=12 * (0.5 + 1.0),
+    )
+    assert by_stage["binary_reward: 2 trainings"] == Line(
+        stage="binary_reward: 2 trainings", samples=16, student_tokens=80.0, updates=4, seconds=4 * 0.5 + 2 * 2.0
+    )
+    assert by_stage["null_wrapper: 2 trainings"].teacher_tokens == 16 * 20.0
+    assert by_stage["  6 curve points"].samples == 72
+    total = found.total
+    per_condition = 16 + 72 + 16 + 16
+    assert (total.samples, total.mark, total.updates) == (16 + 8 + 24 + 2 * per_condition, "~", 8)
+    assert total.teacher_tokens == 12 * 30.0 + 16 * 20.0
+    assert total.seconds == 2.0 + 2.0 + 18.0 + 2 * (6.0 + 36.0 + 4.0 + 4.0)
+    assert found.disk_bytes == {
+        "checkpoints": 2 * (2 * 10_000 + 2 * 7000),
+        "samples and results": (8 + 2 * 32) * 100.0,
+        "rollouts": 2 * 4 * 1000.0,
+        "other": 2 * 72 * 10.0 + 12 * 500.0 + 16 * 50.0,
+    }
+    assert (found.peak_bytes, found.state_bytes) == (123, 30_000)
+
+
+def test_what_cannot_be_known_is_unknown_and_never_zero(prepared: Callable[..., RunPlan]) -> None:
+    plan = prepared()
+    blind = training_probe(teacher_tokens_per_rollout=None, unbuilt=12)
+    found = estimate(plan, workload_of(plan), priced(plan, null_wrapper=blind))
+    line = next(line for line in found.lines if line.stage == "null_wrapper: 2 trainings")
+    assert line.teacher_tokens is not None
+    assert math.isnan(line.teacher_tokens)
+    assert math.isnan(line.seconds)
+    assert math.isnan(found.total.seconds)
+    assert any("null_wrapper: 12 of 12 rollouts had no context" in note and "stops" in note for note in found.notes)
+
+
+def test_a_checkpoint_that_validation_has_yet_to_choose_is_an_upper_bound(prepared: Callable[..., RunPlan]) -> None:
+    plan = prepared("evaluation.checkpoints=chosen")
+    work = workload_of(plan).conditions[0]
+    assert (work.on_the_way.checkpoints, work.on_the_way.samples, work.on_the_way_is_bound) == (2, 16, True)
+    found = estimate(plan, workload_of(plan), priced(plan))
+    assert next(line for line in found.lines if "on the way" in line.stage).mark == "<="
+    without = prepared("evaluation.checkpoints=last", "training.checkpoint_every_steps=0")
+    work = workload_of(without).conditions[0]
+    assert (work.on_the_way, work.step_checkpoints) == (EvaluationWork(), 0)
+
+
+def test_dry_run_starts_no_run(call: Call, command: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: Any, **__: Any) -> None:
+        raise AssertionError("a dry run started the run")
+
+    monkeypatch.setattr(run_stage, "execute_run", started)
+    shown = call(*command, "--condition", "null_wrapper", "--dry-run", "--set", "diagnose.problems_per_stratum=0")
+    assert shown.code == 0, shown.err
+    assert "token advantages" not in shown.out
