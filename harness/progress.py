@@ -81,27 +81,40 @@ class PlainReporter:
 
 
 class LiveReporter:
-    """One bar on a terminal for the stage under way; finished stages leave a line."""
+    """A bar on a terminal for each stage under way; finished stages leave a line."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
 
         self._console = Console(file=stream)
+        self._bars: Progress | None = None
+        self._under_way = 0
 
     @contextmanager
     def stage(self, name: str, *, total: int, unit: str) -> Iterator[Advance]:
         """See ``Reporter``."""
         started = time.monotonic()
         done = 0
-        with _bar(unit, self._console) as progress:
-            task = progress.add_task(name, total=total or None)
+        if self._bars is None:
+            self._bars = _bars(self._console)
+            self._bars.start()
+        bars = self._bars
+        self._under_way += 1
+        task = bars.add_task(name, total=total or None, unit=unit)
 
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                progress.advance(task, count)
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bars.advance(task, count)
 
+        try:
             yield advance
+        finally:
+            bars.remove_task(task)
+            self._under_way -= 1
+            if not self._under_way:
+                bars.stop()
+                self._bars = None
         seconds = time.monotonic() - started
         rate_text = f", {done / seconds:.1f} {unit}/s" if done and seconds > 0 else ""
         self.note(f"{name}: done in {format_seconds(seconds)}{rate_text}")
@@ -117,7 +130,7 @@ def make_reporter(stream: TextIO | None = None) -> Reporter:
     return LiveReporter(stream) if stream.isatty() else PlainReporter(stream)
 
 
-def _bar(unit: str, console: object) -> Progress:
+def _bars(console: object) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -126,19 +139,20 @@ def _bar(unit: str, console: object) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(bar_width=16),
         MofNCompleteColumn(),
-        _rate_column(unit),
+        _rate_column(),
         TimeRemainingColumn(),
         console=console,
         transient=True,
     )
 
 
-def _rate_column(unit: str) -> ProgressColumn:
+def _rate_column() -> ProgressColumn:
     from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
     class RateColumn(ProgressColumn):
         def render(self, task: Task) -> Text:
+            unit = task.fields["unit"]
             return Text(f"{task.speed:.1f} {unit}/s" if task.speed else f"- {unit}/s")
 
     return RateColumn()

@@ -29,7 +29,7 @@ def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Report
         UserError: the filter keeps nothing.
     """
     if plan.directory.pool.is_file():
-        problems = _read_pool(plan.directory.pool)
+        problems = read_pool(plan.directory)
         reporter.note(f"problems: {len(problems)} chosen before")
         return problems
     section = plan.recipe.problems
@@ -131,5 +131,6 @@ def _write_pool(
     )
 
 
-def _read_pool(path: Path) -> list[Problem]:
-    return [Problem(**row) for row in json.loads(path.read_text(encoding="utf-8"))["problems"]]
+def read_pool(directory: RunDirectory) -> list[Problem]:
+    """The training problems of a run whose pool is made."""
+    return [Problem(**row) for row in json.loads(directory.pool.read_text(encoding="utf-8"))["problems"]]

@@ -50,10 +50,24 @@ class LoadedBase:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """What a run was asked for, plain enough to be told to another process; see ``prepare_run``."""
+
+    recipe: str
+    names: tuple[str, ...] | None
+    base: str | None
+    train_data: str | None
+    seed: int | None
+    overrides: tuple[str, ...]
+    plugins: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunPlan:
     """A run that can begin.
 
     Attributes:
+        arguments: what it was made from.
         recipe: resolved; on an existing folder it holds the conditions of earlier calls as well.
         recipe_text: as the user wrote it.
         conditions: those of this call, in the recipe's order.
@@ -68,6 +82,7 @@ class RunPlan:
         hashes: of base, training data and prompts, for the manifest; with the recipe they say which run this is.
     """
 
+    arguments: RunArguments
     recipe: Recipe
     recipe_text: str
     conditions: tuple[ConditionSpec, ...]
@@ -165,6 +180,15 @@ def prepare_run(
     if out is None:
         inspect_out(root)
     return RunPlan(
+        arguments=RunArguments(
+            recipe=recipe,
+            names=None if names is None else tuple(names),
+            base=base,
+            train_data=None if train_data is None else str(train_data),
+            seed=seed,
+            overrides=tuple(overrides),
+            plugins=tuple(plugin.reference for plugin in plugins),
+        ),
         recipe=whole,
         recipe_text=source.text,
         conditions=chosen,

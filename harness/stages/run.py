@@ -5,24 +5,30 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
 from sdbench.harness.run_directory import RunDirectory, write_json
 from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.condition import evaluate_model
 from sdbench.harness.stages.diagnose import diagnose_base
 from sdbench.harness.stages.failed_training import raise_for_failures
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import Purpose, RunPlan
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.harness.stages.rates import write_tuning
+from sdbench.harness.stages.trainings import TrainingTask, run_trainings
 from sdbench.leaderboards.board import BASE
 from sdbench.tasks.grading.math_grader import MathGrader
 from sdbench.trainers.engines.hf import HfEngine
 
 
-def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
+def execute_run(plan: RunPlan, *, jobs: int | None = None, reporter: Reporter | None = None) -> None:
     """Carry a prepared run out and print its leaderboard on stdout. What is finished already is not run again.
+
+    ``jobs``: trainings at once, each in a process of its own; it changes no number. None is as many as
+    ``default_jobs`` gives.
 
     Raises:
         UserError: another process holds the folder, or the filter keeps no problem.
@@ -37,21 +43,22 @@ def execute_run(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
         write_head(plan, kind="run")
         reporter.note(f"run folder: {directory.root}")
         with recorded_status(directory, log):
-            _run_stages(plan, reporter)
+            _run_stages(plan, jobs, log, reporter)
 
 
-def _run_stages(plan: RunPlan, reporter: Reporter) -> None:
+def _run_stages(plan: RunPlan, jobs: int | None, log: Path, reporter: Reporter) -> None:
     directory, base = plan.directory, plan.base
     with MathGrader() as grader:
         engine = HfEngine(base.model, base.tokenizer)
         problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
         evaluate_model(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter)
         diagnose_base(plan, grader=grader, reporter=reporter)
-        for training_seed in plan.recipe.training_seeds:
-            for condition in plan.conditions:
-                run_condition(
-                    plan, condition, training_seed=training_seed, problems=problems, grader=grader, reporter=reporter
-                )
+        tasks = [
+            TrainingTask(condition=condition.name, training_seed=seed)
+            for seed in plan.recipe.training_seeds
+            for condition in plan.conditions
+        ]
+        run_trainings(plan, tasks, jobs=jobs, problems=problems, grader=grader, log=log, reporter=reporter)
     document = document_of([directory])
     write_document(directory, document)
     show_document(document)

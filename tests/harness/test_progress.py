@@ -55,3 +55,28 @@ def test_bars_are_for_terminals_only() -> None:
     with reporter.stage("evaluating base", total=4, unit="samples") as advance:
         advance(4)
     assert "evaluating base: done in" in stream.getvalue()
+
+
+def test_two_stages_have_a_bar_each_at_once() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    reporter = LiveReporter(stream)
+    with reporter.stage("training a", total=2, unit="rollouts") as one:
+        with reporter.stage("training b", total=4, unit="samples") as two:
+            two(4)
+        reporter.note("a line between")
+        one(2)
+    with pytest.raises(ValueError, match="no"), reporter.stage("c", total=1, unit="samples"):
+        raise ValueError("no")
+    with reporter.stage("d", total=1, unit="samples"):
+        pass
+    text = stream.getvalue()
+    assert [name in text for name in ("training a: done", "training b: done", "c: done", "d: done")] == [
+        True,
+        True,
+        False,
+        True,
+    ]

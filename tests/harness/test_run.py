@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from sdbench.harness.stages import condition as condition_stage
 from sdbench.harness.stages import run as run_stage
 
 Call = Callable[..., Any]
@@ -88,13 +89,13 @@ def test_whole_way_then_going_on(
 
     before = files_of(one)
     trained: list[str] = []
-    real_train = run_stage.train_stage
+    real_train = condition_stage.train_stage
 
     def spy(plan: Any, condition: Any, **arguments: Any) -> Any:
         trained.append(condition.name)
         return real_train(plan, condition, **arguments)
 
-    monkeypatch.setattr(run_stage, "train_stage", spy)
+    monkeypatch.setattr(condition_stage, "train_stage", spy)
     second = call(*command, "--all", "--out", "one")
     assert second.code == 0, second.err
     assert trained == ["binary_reward"]

@@ -1,0 +1,216 @@
+"""The trainings of a run, one after the other or several at once, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from sdbench.harness.progress import Advance, Reporter
+from sdbench.harness.stages.condition import run_condition, training_name
+from sdbench.harness.stages.prepare import RunPlan
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.grading.verdict import Grader
+from sdbench.tasks.problem import Problem
+
+# A process needs some seconds to load what it works with; fewer rollouts than these are sooner done without one.
+_WORTH_A_PROCESS_ROLLOUTS = 4_000
+_MODULE = "sdbench.harness.training_process"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTask:
+    """One condition and training seed, to be trained and scored."""
+
+    condition: str
+    training_seed: int
+
+
+class TrainingProcessError(Exception):
+    """A training failed in its own process; the log that it names has the traceback."""
+
+
+def default_jobs(plan: RunPlan, tasks: Sequence[TrainingTask]) -> int:
+    """Trainings at once: as many as the processors allow, on a CPU whose threads the recipe fixes; else one.
+
+    Without ``training.cpu_threads`` torch takes every core for one training, and on a GPU two would share its memory.
+    """
+    threads = plan.recipe.training.cpu_threads
+    budgets = {spec.name: spec.budget for spec in plan.conditions}
+    rollouts = sum(budgets[task.condition].steps * budgets[task.condition].rollouts_per_step for task in tasks)
+    if plan.base.device != "cpu" or threads is None:
+        return 1
+    return max(1, min(available_cores() // threads, rollouts // _WORTH_A_PROCESS_ROLLOUTS))
+
+
+def available_cores() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_trainings(
+    plan: RunPlan,
+    tasks: Sequence[TrainingTask],
+    *,
+    jobs: int | None,
+    problems: Sequence[Problem],
+    grader: Grader,
+    log: Path,
+    reporter: Reporter,
+) -> None:
+    """Carry out every task that is not finished; how many at once changes no number.
+
+    Args:
+        plan: of the run; its folder holds pool and manifest by now.
+        tasks: in order.
+        jobs: processes at once; 1 trains in this one. None: see ``default_jobs``.
+        problems: the pool.
+        grader: for trainings in this process.
+        log: of this attempt; each process has one of its own beside it.
+        reporter: told of every stage, several of them at a time.
+
+    Raises:
+        UserError: a training cannot be done with these settings.
+        TrainingProcessError: one failed unexpectedly in its process, or its process died.
+    """
+    left = [
+        task for task in tasks if not plan.directory.condition(task.condition, task.training_seed).results.is_file()
+    ]
+    at_once = min(len(left), default_jobs(plan, left) if jobs is None else jobs)
+    if at_once > 1:
+        for task in tasks:
+            if task not in left:
+                reporter.note(f"{training_name(plan, task.condition, task.training_seed)}: finished before")
+        _run_in_processes(plan, left, jobs=at_once, log=log, reporter=reporter)
+        return
+    by_name = {spec.name: spec for spec in plan.conditions}
+    for task in tasks:
+        run_condition(
+            plan,
+            by_name[task.condition],
+            training_seed=task.training_seed,
+            problems=problems,
+            grader=grader,
+            reporter=reporter,
+        )
+
+
+@dataclass(kw_only=True)
+class _Child:
+    """A process at work: what it was told to do, and the stages that it has begun."""
+
+    process: subprocess.Popen[str]
+    reader: threading.Thread
+    log: Path
+    task: TrainingTask | None = None
+    stages: dict[int, tuple[AbstractContextManager[Advance], Advance]] = field(default_factory=dict)
+
+
+def _run_in_processes(
+    plan: RunPlan, tasks: Sequence[TrainingTask], *, jobs: int, log: Path, reporter: Reporter
+) -> None:
+    waiting = list(reversed(tasks))
+    events: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
+    with _children(plan, jobs, log, events) as children:
+        for child in children:
+            _hand_out(child, waiting)
+        working = len(children)
+        while working:
+            index, event = events.get()
+            child = children[index]
+            if event is None:
+                if child.task is not None:
+                    code = child.process.wait()
+                    name = training_name(plan, child.task.condition, child.task.training_seed)
+                    raise TrainingProcessError(f"{name}: its process ended with {code}; see {child.log}")
+                working -= 1
+            elif event["event"] == "done":
+                child.task = None
+                _hand_out(child, waiting)
+            elif event["event"] == "failed":
+                message = str(event["message"])
+                raise UserError(message) if event["user_error"] else TrainingProcessError(f"{message}; see {child.log}")
+            else:
+                _report(child, event, reporter)
+
+
+def _hand_out(child: _Child, waiting: list[TrainingTask]) -> None:
+    """The next task, or the end of the process's input, at which it ends."""
+    if waiting:
+        child.task = waiting.pop()
+        _tell(child, json.dumps(asdict(child.task)))
+    else:
+        assert child.process.stdin is not None
+        child.process.stdin.close()
+
+
+def _tell(child: _Child, line: str) -> None:
+    assert child.process.stdin is not None
+    # One that died already is told of by the end of its output.
+    with suppress(BrokenPipeError):
+        child.process.stdin.write(line + "\n")
+        child.process.stdin.flush()
+
+
+def _report(child: _Child, event: Mapping[str, Any], reporter: Reporter) -> None:
+    kind = event["event"]
+    if kind == "note":
+        reporter.note(event["text"])
+    elif kind == "begin":
+        stage = reporter.stage(event["name"], total=event["total"], unit=event["unit"])
+        child.stages[event["id"]] = stage, stage.__enter__()
+    elif kind == "advance":
+        child.stages[event["id"]][1](event["count"])
+    else:
+        child.stages.pop(event["id"])[0].__exit__(None, None, None)
+
+
+@contextmanager
+def _children(
+    plan: RunPlan, jobs: int, log: Path, events: queue.Queue[tuple[int, dict[str, Any] | None]]
+) -> Iterator[list[_Child]]:
+    """Processes that wait for tasks; they are killed when the body ends, however it ends."""
+    request = json.dumps({**asdict(plan.arguments), "out": str(plan.directory.root)})
+    children: list[_Child] = []
+    try:
+        for index in range(jobs):
+            child_log = log.with_name(f"{log.stem}-training-{index + 1}.log")
+            with child_log.open("w", encoding="utf-8") as errors:
+                # -P: the working directory is the user's, and none of its files stands for a module of ours.
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", _MODULE],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    encoding="utf-8",
+                )
+            reader = threading.Thread(target=_read, args=(index, process.stdout, events), daemon=True)
+            children.append(_Child(process=process, reader=reader, log=child_log))
+            reader.start()
+            _tell(children[-1], request)
+        yield children
+    finally:
+        for child in children:
+            child.process.kill()
+        for child in children:
+            child.process.wait()
+            child.reader.join()
+            for pipe in (child.process.stdin, child.process.stdout):
+                if pipe is not None:
+                    with suppress(BrokenPipeError):
+                        pipe.close()
+
+
+def _read(index: int, stream: IO[str], events: queue.Queue[tuple[int, dict[str, Any] | None]]) -> None:
+    for line in stream:
+        events.put((index, json.loads(line)))
+    events.put((index, None))

@@ -1,0 +1,115 @@
+"""A process that trains: told of a run and then of one training after another, as JSON lines on its standard input.
+
+What it is about stands on its standard output, a JSON line each; what it prints and logs goes to standard error,
+which ``stages.trainings`` keeps in a file. When its input ends it ends, in the middle of a training too: a run that
+was killed leaves nothing behind that still writes into its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from sdbench.harness.progress import Advance
+from sdbench.tasks.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+
+class PipeReporter:
+    """Tells the process that started this one of every stage."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._stages = stream, 0
+
+    @contextmanager
+    def stage(self, name: str, *, total: int, unit: str) -> Iterator[Advance]:
+        """See ``Reporter``."""
+        self._stages += 1
+        stage = self._stages
+        self.tell(event="begin", id=stage, name=name, total=total, unit=unit)
+        yield lambda count: self.tell(event="advance", id=stage, count=count)
+        self.tell(event="end", id=stage)
+
+    def note(self, text: str) -> None:
+        """See ``Reporter``."""
+        self.tell(event="note", text=text)
+
+    def tell(self, **event: Any) -> None:
+        """One event, as a line."""
+        self._stream.write(json.dumps(event) + "\n")
+        self._stream.flush()
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+    reporter = PipeReporter(sys.stdout)
+    sys.stdout = sys.stderr  # whatever a library prints, the events stay whole
+    lines: queue.Queue[str] = queue.Queue()
+    request = json.loads(sys.stdin.readline())
+    threading.Thread(target=_read_tasks, args=(lines,), daemon=True).start()
+    try:
+        _serve(request, lines, reporter)
+    except KeyboardInterrupt:
+        pass  # told to whoever started this process as well
+    except UserError as error:
+        reporter.tell(event="failed", user_error=True, message=str(error))
+    except Exception as error:
+        _log.exception("failed")
+        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reporter.tell(event="failed", user_error=False, message=message)
+
+
+def _read_tasks(lines: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
+
+
+def _serve(request: dict[str, Any], lines: queue.Queue[str], reporter: PipeReporter) -> None:
+    from sdbench.harness.stages.condition import run_condition
+    from sdbench.harness.stages.pool import read_pool
+    from sdbench.harness.stages.prepare import prepare_run
+    from sdbench.tasks.grading.math_grader import MathGrader
+    from sdbench.trainers.plugins import load_plugin
+
+    plugins = [load_plugin(reference) for reference in request["plugins"]]
+    train_data = request["train_data"]
+    plan = prepare_run(
+        recipe=request["recipe"],
+        names=request["names"],
+        base=request["base"],
+        train_data=None if train_data is None else Path(train_data),
+        seed=request["seed"],
+        out=Path(request["out"]),
+        overrides=request["overrides"],
+        plugins=plugins,
+    )
+    by_name = {spec.name: spec for spec in plan.conditions}
+    problems = read_pool(plan.directory)
+    with MathGrader() as grader:
+        while True:
+            task = json.loads(lines.get())
+            run_condition(
+                plan,
+                by_name[task["condition"]],
+                training_seed=task["training_seed"],
+                problems=problems,
+                grader=grader,
+                reporter=reporter,
+            )
+            reporter.tell(event="done")
+
+
+if __name__ == "__main__":
+    main()

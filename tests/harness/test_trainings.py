@@ -1,0 +1,158 @@
+"""Several trainings at once: the same bytes as one after the other, nothing left behind by a kill, failures named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sdbench.harness.stages.trainings import TrainingTask, default_jobs
+
+Call = Callable[..., Any]
+RECIPE = """
+[recipe]
+name = "several"
+description = "two conditions with two seeds in seconds"
+[problems]
+count = 4
+[training]
+seeds = [0, 1]
+max_completion_tokens = 8
+cpu_threads = 1
+save_state_every_steps = 1
+curve_every_steps = 1
+checkpoint_every_steps = 1
+curve_problems_per_stratum = 1
+curve_k = 1
+[defaults.budget]
+steps = 2
+rollouts_per_step = 4
+[conditions.binary_reward]
+objective = "grpo"
+budget = { group_size = 2 }
+[conditions.null_wrapper]
+[evaluation]
+tasks = ["sdbench_nano_sum_1"]
+k = 2
+limit = 2
+sampling = { max_tokens = 8 }
+checkpoints = "all"
+[diagnose]
+problems_per_stratum = 0
+"""
+DEADLY = """
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+from sdbench.trainers.feedback.registry import register_feedback
+from sdbench.trainers.feedback.types import Needs, PrivilegedContext, Reveals
+
+
+@register_feedback("deadly")
+@dataclass(frozen=True, kw_only=True)
+class Deadly:
+    \"\"\"Ends the process that trains with it, as the kernel does where memory runs out.\"\"\"
+
+    needs: ClassVar[Needs] = Needs.SOLUTION
+
+    @property
+    def reveals(self):
+        return Reveals.NOTHING
+
+    def build(self, problem, rollout, materials):
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "several.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Results and records of a run, those of checkpoints on the way among them; timings are in none of them."""
+    names = ("results.json", "validation.jsonl", "rollouts.jsonl")
+    return {str(path.relative_to(folder)): path.read_bytes() for name in names for path in folder.rglob(name)}
+
+
+def test_several_at_once_killed_and_called_again_give_the_same_bytes(
+    call: Call, tmp_path: Path, tiny_base: Path, recipe: Path
+) -> None:
+    command = ("run", "--all", "--recipe", recipe, "--base", tiny_base)
+    assert call(*command, "--jobs", "1", "--out", "one").code == 0
+    expected = files_of(tmp_path / "one")
+    assert (
+        sum(path.endswith("results.json") for path in expected) == 9
+    )  # the base, and two checkpoints of four trainings
+
+    arguments = [*command, "--jobs", "2", "--out", "two"]
+    killed = subprocess.Popen(
+        [sys.executable, "-c", "from sdbench.harness.cli import main; main()", *map(str, arguments)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "two").glob("conditions/*/*/metrics.jsonl")) and killed.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = psutil.Process(killed.pid).children(recursive=True) if killed.poll() is None else []
+    trainers = [child for child in children if "sdbench.harness.training_process" in child.cmdline()]
+    killed.kill()
+    killed.wait()
+    _, alive = psutil.wait_procs(trainers, timeout=20)
+    assert not alive, "a training outlived the run that was killed"
+
+    again = call(*arguments)
+    assert again.code == 0, again.err
+    assert files_of(tmp_path / "two") == expected
+    assert call(*command, "--jobs", "2", "--out", "two").err.count("finished before") == 4
+
+
+def test_process_that_dies_is_named_and_the_run_can_go_on(
+    call: Call, tmp_path: Path, tiny_base: Path, recipe: Path
+) -> None:
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    arguments = ("run", "--recipe", recipe, "--base", tiny_base, "--plugin", "deadly.py", "--out", "dead")
+    failed = call(*arguments, "--condition", "deadly", "null_wrapper", "--jobs", "2")
+    assert failed.code == 70
+    assert "deadly, seed 0: its process ended with -9" in failed.err
+    assert (
+        call("run", "--recipe", recipe, "--base", tiny_base, "--condition", "null_wrapper", "--out", "dead").code == 0
+    )
+
+
+def test_error_of_the_user_in_a_process_is_one_line(call: Call, tmp_path: Path, tiny_base: Path, recipe: Path) -> None:
+    stray = tmp_path / "stray" / "conditions" / "null_wrapper" / "seed-1" / "checkpoints" / "last"
+    arguments = ("run", "--all", "--recipe", recipe, "--base", tiny_base, "--out", "stray", "--jobs", "2")
+    assert call("run", "--condition", "binary_reward", *arguments[2:]).code == 0
+    stray.mkdir(parents=True)
+    refused = call(*arguments)
+    assert (refused.code, refused.err.splitlines()[-1].count("is no checkpoint of sdbench")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "steps", "expected"),
+    [("cpu", 1, 1000, 4), ("cpu", 2, 1000, 2), ("cpu", None, 1000, 1), ("cuda", 1, 1000, 1), ("cpu", 1, 10, 1)],
+)
+def test_as_many_at_once_as_the_cpu_allows(
+    monkeypatch: pytest.MonkeyPatch, device: str, threads: int | None, steps: int, expected: int
+) -> None:
+    from types import SimpleNamespace
+
+    monkeypatch.setattr("sdbench.harness.stages.trainings.available_cores", lambda: 4)
+    budget = SimpleNamespace(steps=steps, rollouts_per_step=32)
+    plan: Any = SimpleNamespace(
+        recipe=SimpleNamespace(training=SimpleNamespace(cpu_threads=threads)),
+        base=SimpleNamespace(device=device),
+        conditions=[SimpleNamespace(name="a", budget=budget)],
+    )
+    assert default_jobs(plan, [TrainingTask(condition="a", training_seed=0)] * 5) == expected
