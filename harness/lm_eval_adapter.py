@@ -19,7 +19,14 @@ from sdbench.tasks.grading.verdict import GradeItem, Grader, Verdict, outcome_of
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampled_text import SampledText
-from sdbench.tasks.sampling.engine import Completion, Engine, GroupRequest, Progress
+from sdbench.tasks.sampling.engine import (
+    Completion,
+    Engine,
+    GroupRequest,
+    IncompleteDrawError,
+    InterruptedDrawError,
+    Progress,
+)
 from sdbench.tasks.sampling.seeds import sample_seed
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.sampling.store import DrawTiming, GroupKey, SampleStore, StoredSample, StoredVerdict
@@ -133,12 +140,13 @@ class SdbenchLM(LM):  # type: ignore[misc]
             for one in wanted
         ]
         started = time.perf_counter()
-        drawn = self._engine.generate(requests, self._sampling, self._progress)
+        drawn, stopped = self._drawn(requests)
         seconds = time.perf_counter() - started
         samples = [
             self._stored(one, index, seed, completion)
             for one, request, completions in zip(wanted, requests, drawn, strict=True)
             for index, seed, completion in zip(missing[one.key], request.seeds, completions, strict=True)
+            if completion is not None
         ]
         self._store.add(samples)
         self._store.add_timing(
@@ -146,10 +154,21 @@ class SdbenchLM(LM):  # type: ignore[misc]
                 engine=self._engine.name,
                 task=portion[0].problem.task,
                 samples=len(samples),
-                completion_tokens=sum(len(sample.token_ids) for sample in samples),
+                completion_tokens=sum(sample.completion_tokens for sample in samples),
                 seconds=seconds,
             )
         )
+        if stopped is not None:
+            raise stopped
+
+    def _drawn(
+        self, requests: Sequence[GroupRequest]
+    ) -> tuple[Sequence[Sequence[Completion | None]], IncompleteDrawError | InterruptedDrawError | None]:
+        """What the engine drew, and what ended it early if anything did."""
+        try:
+            return self._engine.generate(requests, self._sampling, self._progress), None
+        except (IncompleteDrawError, InterruptedDrawError) as error:
+            return error.completions, error
 
     def _grade_missing(self, portion: Sequence[_Asked], verdicts: dict[tuple[GroupKey, int], Verdict]) -> None:
         """Grade and store what has no verdict yet; a prompt that did not fit has nothing to grade."""
@@ -193,6 +212,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
             text=completion.text,
             finish_reason=completion.finish_reason,
             engine=self._engine.name,
+            counted_tokens=completion.counted_tokens,
         )
 
     def _work_list(self, requests: Sequence[Instance]) -> list[_Asked]:
@@ -263,6 +283,7 @@ def _sampled_text(sample: StoredSample, verdict: Verdict | None) -> SampledText:
         sample.text,
         finish_reason=sample.finish_reason,
         token_ids=sample.token_ids,
+        completion_tokens=sample.completion_tokens,
         outcome=outcome,
         answer=answer,
     )

@@ -181,7 +181,7 @@ def _task_result(benchmark: Benchmark, samples: Mapping[tuple[str, str], Sequenc
                 problem_id=problem.id,
                 outcomes=tuple(sample.outcome for sample in samples[benchmark.task, problem.id]),
                 answers=tuple(sample.answer for sample in samples[benchmark.task, problem.id]),
-                completion_tokens=tuple(len(sample.token_ids) for sample in samples[benchmark.task, problem.id]),
+                completion_tokens=tuple(sample.completion_tokens for sample in samples[benchmark.task, problem.id]),
             )
             for problem in benchmark.problems
         ),

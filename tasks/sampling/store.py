@@ -60,6 +60,11 @@ class StoredSample:
     engine: str
     counted_tokens: int | None = None
 
+    @property
+    def completion_tokens(self) -> int:
+        """How many tokens the completion has."""
+        return len(self.token_ids) if self.counted_tokens is None else self.counted_tokens
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredVerdict:
