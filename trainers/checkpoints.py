@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def load_step_checkpoint(folder: Path, *, base: Path, dtype: str, device: str) -
     from peft import PeftModel
 
     model, tokenizer = load_policy(base, dtype=dtype, device=device)
-    adapted = PeftModel.from_pretrained(model, str(folder / ADAPTER_FOLDER))
+    with warnings.catch_warnings():
+        # As in ``local.policy.add_adapters``: peft reads attributes that transformers has renamed.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = PeftModel.from_pretrained(model, str(folder / ADAPTER_FOLDER))
     return adapted.merge_and_unload().eval(), tokenizer
 
 

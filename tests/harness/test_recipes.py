@@ -36,6 +36,34 @@ def test_shipped_recipe_loads_and_comes_back_from_json(name: str) -> None:
     assert recipe_from_data(recipe.as_data(), label="again") == recipe
 
 
+def test_nano_study_is_nano_with_more_seeds() -> None:
+    nano, study = (resolve_recipe(read_recipe(name)) for name in ("nano", "nano_study"))
+    assert (nano.training.seeds, study.training.seeds) == ((0, 1, 2), (0, 1, 2, 3, 4))
+    as_nano = study.training.model_copy(update={"seeds": nano.training.seeds})
+    assert study.model_copy(update={"recipe": nano.recipe, "training": as_nano}) == nano
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation", "message"),
+    [
+        ({"checkpoint_every_steps": 10}, {}, "checkpoint_every_steps = 10 is no multiple of curve_every_steps = 0"),
+        (
+            {"checkpoint_every_steps": 15, "curve_every_steps": 10},
+            {},
+            "checkpoint_every_steps = 15 is no multiple of curve_every_steps = 10",
+        ),
+        ({}, {"checkpoints": "all"}, "evaluation.checkpoints = 'all' needs training.checkpoint_every_steps"),
+    ],
+)
+def test_checkpoints_that_none_could_choose_are_refused(
+    training: dict[str, int], evaluation: dict[str, str], message: str
+) -> None:
+    data = {**with_conditions(null_wrapper={}), "training": training, "evaluation": evaluation}
+    with pytest.raises(UserError) as refused:
+        resolve(data)
+    assert message in str(refused.value)
+
+
 def test_nano_is_the_papers_budget() -> None:
     recipe = resolve_recipe(read_recipe("nano"))
     assert list(recipe.conditions) == [
