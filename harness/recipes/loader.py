@@ -146,6 +146,11 @@ def resolve_recipe(
         tables.setdefault(name, {})
     if not tables:
         raise UserError(f"{label} has no conditions; add a table such as [conditions.reference_solution]")
+    if document.evaluation.checkpoints != "last" and not document.training.checkpoint_every_steps:
+        raise UserError(
+            f"{label}: evaluation.checkpoints = {document.evaluation.checkpoints!r} needs "
+            "training.checkpoint_every_steps: nothing is kept to choose from"
+        )
     conditions = {name: _condition(name, table, document=document, label=label) for name, table in tables.items()}
     recipe = Recipe(
         recipe=document.recipe,

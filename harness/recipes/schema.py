@@ -243,15 +243,6 @@ class Recipe(StrictModel):
     diagnose: DiagnoseSection = DiagnoseSection()
     leaderboard: LeaderboardSection = LeaderboardSection()
 
-    @model_validator(mode="after")
-    def _something_to_choose_from(self) -> Recipe:
-        if self.evaluation.checkpoints != "last" and not self.training.checkpoint_every_steps:
-            raise ValueError(
-                f"evaluation.checkpoints = {self.evaluation.checkpoints!r} needs training.checkpoint_every_steps: "
-                "nothing is kept to choose from"
-            )
-        return self
-
     @property
     def suite(self) -> str:
         """The suite that checkpoints are scored on."""
