@@ -35,9 +35,10 @@ def paired_contrast(first: Sequence[Array], second: Sequence[Array], *, confiden
     The variance has two parts: that of the problems' differences (Miller 2024, arXiv 2411.00640: paired by question),
     and V_seed - V_interaction summed over the conditions with several seeds, with Satterthwaite's degrees of freedom,
     as in Welch's test (1947, Biometrika 34:28). Each part brings its own t quantile (``half_width``), and p is 1 minus
-    the confidence at which the limits reach zero (``two_sided_p``): one t for all parts together rejects too often where
-    one side alone has seeds, as against the base (``docs/coverage.md``). Single samples are never paired. A condition
-    with one seed adds no seed part: the contrast then speaks of that checkpoint.
+    the confidence at which the limits reach zero (``two_sided_p``): one t for all parts together rejects too often
+    where one side alone has seeds, as against the base, and at the small levels that Holm's adjustment works at
+    (``docs/coverage.md``). Single samples are never paired. A condition with one seed adds no seed part: the contrast
+    then speaks of that checkpoint.
 
     Where no problem's difference differs from another there is no variance to estimate: the limits are then those of
     a score interval with each problem as one trial, and p is that of the sign test.

@@ -95,6 +95,12 @@ def test_size_stays_near_the_level(rival: simulation.Rival, seeds: int) -> None:
     assert rate.share <= 0.05 + 3 * rate.error
 
 
+def test_a_stricter_level_rejects_less() -> None:
+    cell = {"accuracy": 0.7, "seed_sd": 0.0, "seeds": 1, "rival": "condition", "difference": 0.02}
+    loose, strict = (simulate_rejections(**cell, boards=100, seed=1, level=level) for level in (0.05, 0.01))
+    assert 0 < strict.count < loose.count
+
+
 def test_without_the_seed_part_the_test_rejects_what_is_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     drop_the_seed_part(monkeypatch)
     rate = simulate_rejections(
@@ -158,7 +164,7 @@ def test_the_command_writes_every_table_twice_alike_and_keeps_the_reading(tmp_pa
     assert "old figures" not in first
     assert f"`python -m sdbench.leaderboards.simulation --boards 2 --seed 3 --out {page}`" in first
     rows = [line for line in first.splitlines() if line.startswith("| ") and "--:" not in line]
-    assert len(rows) == 4 + 12 + 12 + 12 + 7
+    assert len(rows) == 5 + 12 + 12 + 4 + 12 + 7
     assert len({row.count("|") for row in rows[:13]}) == 1
 
 
