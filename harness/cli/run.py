@@ -94,7 +94,7 @@ def run(
     if dry_run:
         from sdbench.harness.stages.dry_run import show_dry_run
 
-        show_dry_run(plan)
+        show_dry_run(plan, jobs=jobs)
         return
     from sdbench.harness.stages.run import execute_run
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from sdbench.harness.progress import Reporter, format_seconds, make_reporter
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.harness.stages.probe import Probe, TrainingProbe, run_probe
+from sdbench.harness.stages.trainings import TrainingTask, default_jobs
 from sdbench.harness.stages.workload import ConditionWork, EvaluationWork, Workload, workload_of
 from sdbench.leaderboards.render.text import count as short_count
 from sdbench.tasks.grading.math_grader import MathGrader
@@ -51,13 +52,19 @@ class Estimate:
 
     Attributes:
         lines: by stage, in the order of the run.
-        peak_bytes: memory at the highest point of the probe.
+        trainings: condition and seed pairs that are trained, or scored.
+        trainings_seconds: their part of the time.
+        jobs: how many of them are done at once.
+        peak_bytes: memory of one process, at the highest point of the probe.
         disk_bytes: what would be written, by kind.
         state_bytes: held besides while a training is under way.
         notes: what a reader must know to read the numbers, a sentence each.
     """
 
     lines: tuple[Line, ...]
+    trainings: int
+    trainings_seconds: float
+    jobs: int
     peak_bytes: int
     disk_bytes: dict[str, float]
     state_bytes: int
@@ -76,9 +83,22 @@ class Estimate:
             seconds=sum(line.seconds for line in self.lines),
         )
 
+    @property
+    def wall_seconds(self) -> float:
+        """From first to last, if each process has cores of its own."""
+        rounds = math.ceil(self.trainings / self.jobs) / self.trainings if self.trainings else 0.0
+        return self.total.seconds - self.trainings_seconds * (1 - rounds)
 
-def show_dry_run(plan: RunPlan, *, reporter: Reporter | None = None, stream: TextIO | None = None) -> None:
-    """Count, probe and print on stdout (or another stream) what a prepared run would do.
+    @property
+    def memory_bytes(self) -> int:
+        """Of all processes together, at most."""
+        return self.peak_bytes * (self.jobs + 1 if self.jobs > 1 else 1)
+
+
+def show_dry_run(
+    plan: RunPlan, *, jobs: int | None = None, reporter: Reporter | None = None, stream: TextIO | None = None
+) -> None:
+    """Count, probe and print on stdout (or another stream) what a prepared run would do with that many ``jobs``.
 
     The probe writes into a temporary folder that is gone afterwards; the run folder is not made, locked or changed.
 
@@ -94,10 +114,21 @@ def show_dry_run(plan: RunPlan, *, reporter: Reporter | None = None, stream: Tex
         return
     with tempfile.TemporaryDirectory(prefix="sdbench-probe-") as folder, MathGrader() as grader:
         probe = run_probe(plan, work, folder=Path(folder), grader=grader, reporter=reporter or make_reporter())
-    _print(plan, work, estimate(plan, work, probe), console)
+    _print(plan, work, estimate(plan, work, probe, jobs=_jobs(plan, jobs)), console)
 
 
-def estimate(plan: RunPlan, work: Workload, probe: Probe) -> Estimate:
+def _jobs(plan: RunPlan, jobs: int | None) -> int:
+    """Trainings at once, as ``run_trainings`` has them."""
+    left = [
+        TrainingTask(condition=spec.name, training_seed=seed)
+        for seed in plan.recipe.training_seeds
+        for spec in plan.conditions
+        if not plan.directory.condition(spec.name, seed).results.is_file()
+    ]
+    return max(1, min(len(left), default_jobs(plan, left) if jobs is None else jobs))
+
+
+def estimate(plan: RunPlan, work: Workload, probe: Probe, *, jobs: int) -> Estimate:
     """What is left of a run at the prices of a probe. Pure."""
     evaluations = work.base.samples + sum(c.last.samples + c.on_the_way.samples for c in work.conditions)
     curve_samples = 0 if plan.validation is None else plan.validation.samples
@@ -119,8 +150,13 @@ def estimate(plan: RunPlan, work: Workload, probe: Probe) -> Estimate:
         disk["other"] += len(work.diagnosed) * work.diagnosis_rollouts * probe.diagnosis.stored_bytes
     if probe.pool is not None and work.pool is not None:
         disk["other"] += _pool_samples(work, probe) * probe.pool.draw.stored_bytes
+    before = tuple(_lines_before_training(work, probe))
+    trained = [line for c in work.conditions for line in _condition_lines(c, probe, curve_samples=curve_samples)]
     return Estimate(
-        lines=tuple(_lines(work, probe, curve_samples=curve_samples)),
+        lines=(*before, *trained),
+        trainings=sum(condition.last.checkpoints for condition in work.conditions),
+        trainings_seconds=sum(line.seconds for line in trained),
+        jobs=jobs,
         peak_bytes=probe.peak_bytes,
         disk_bytes=disk,
         state_bytes=max((training.state_bytes for training in probe.trainings.values()), default=0),
@@ -134,7 +170,7 @@ def _pool_samples(work: Workload, probe: Probe) -> int:
     return work.pool.expected(len(probe.pool.kept) / probe.pool.tried)
 
 
-def _lines(work: Workload, probe: Probe, *, curve_samples: int) -> Iterator[Line]:
+def _lines_before_training(work: Workload, probe: Probe) -> Iterator[Line]:
     if work.pool is not None and probe.pool is not None:
         samples, draw = _pool_samples(work, probe), probe.pool.draw
         mark = "" if work.pool.least == work.pool.most else "~"
@@ -143,8 +179,6 @@ def _lines(work: Workload, probe: Probe, *, curve_samples: int) -> Iterator[Line
         yield _evaluation_line("base: evaluation", work.base, probe)
     if work.diagnosed:
         yield _diagnosis_line(work, probe)
-    for condition in work.conditions:
-        yield from _condition_lines(condition, probe, curve_samples=curve_samples)
 
 
 def _draw_line(stage: str, samples: int, tokens: float, seconds: float, *, mark: str = "") -> Line:
@@ -184,20 +218,19 @@ def _teacher_tokens(training: TrainingProbe | None) -> float:
 def _condition_lines(work: ConditionWork, probe: Probe, *, curve_samples: int) -> Iterator[Line]:
     name = work.condition.name
     training = probe.trainings.get(name)
-    if training is not None:
+    if work.trainings:
         has_teacher = work.condition.objective.name == "distillation"
-        times = work.updates // work.steps if work.steps else 0
-        read = _teacher_tokens(training) * work.rollouts * times if has_teacher else None
-        is_unknown = has_teacher and training.teacher_tokens_per_rollout is None
+        passes = work.updates // work.steps if work.steps else 0
+        is_known = training is not None and not (has_teacher and training.teacher_tokens_per_rollout is None)
         yield Line(
             stage=f"{name}: {_times(work.trainings, 'training')}",
             samples=work.rollouts,
-            student_tokens=work.rollouts * training.tokens_per_rollout,
-            teacher_tokens=read,
+            student_tokens=UNKNOWN if training is None else work.rollouts * training.tokens_per_rollout,
+            teacher_tokens=_teacher_tokens(training) * work.rollouts * passes if has_teacher else None,
             updates=work.updates,
-            seconds=UNKNOWN
-            if is_unknown
-            else work.steps * training.seconds_per_step + work.trainings * training.seconds_per_training,
+            seconds=work.steps * training.seconds_per_step + work.trainings * training.seconds_per_training
+            if training is not None and is_known
+            else UNKNOWN,
         )
     if work.curve_scorings and probe.curve is not None:
         yield _draw_line(
@@ -211,7 +244,7 @@ def _condition_lines(work: ConditionWork, probe: Probe, *, curve_samples: int) -
         mark = "<=" if work.on_the_way_is_bound else ""
         yield _evaluation_line(stage, work.on_the_way, probe, mark=mark)
     if work.last.checkpoints:
-        stage = f"{'  ' if training is not None else f'{name}: '}{_times(work.last.checkpoints, 'evaluation')}"
+        stage = f"{'  ' if work.trainings else f'{name}: '}{_times(work.last.checkpoints, 'evaluation')}"
         yield _evaluation_line(stage, work.last, probe)
 
 
@@ -234,6 +267,8 @@ def _notes(plan: RunPlan, work: Workload, probe: Probe) -> Iterator[str]:
         yield "Too few candidates were kept to train the probe on, so it trained on those that were dropped as well."
     if any(condition.on_the_way_is_bound for condition in work.conditions):
         yield "A checkpoint on the way is scored only where validation does not choose the last one."
+    for name, reason in probe.diverged.items():
+        yield f"{name}: diverged in the probe ({reason}); lower its learning_rate."
     limit = plan.recipe.training.max_unbuilt_share
     for name, training in probe.trainings.items():
         if training.unbuilt:
@@ -261,7 +296,14 @@ def _print(plan: RunPlan, work: Workload, found: Estimate, console: Console) -> 
     console.print()
     console.print(_table(found), crop=False, width=max(_WIDTH, console.width))
     console.print()
-    _say(console, f"memory  {_size(found.peak_bytes)} at the highest point of the probe ({plan.base.device})")
+    time, memory = _time(found.total.seconds), f"{_size(found.peak_bytes)} at the highest point of the probe"
+    if found.jobs > 1:
+        time += (
+            f" of work; {_time(found.wall_seconds)} with {found.jobs} trainings at once, if each has cores of its own"
+        )
+        memory += f"; at most {_size(found.memory_bytes)} with {found.jobs} processes that train beside this one"
+    _say(console, f"time    {time}")
+    _say(console, f"memory  {memory} ({plan.base.device})")
     parts = ", ".join(f"{kind} {_size(size)}" for kind, size in found.disk_bytes.items() if size)
     _say(
         console,
@@ -294,8 +336,12 @@ def _cells(line: Line) -> Sequence[str]:
         _number(line.student_tokens),
         _number(line.teacher_tokens),
         "-" if line.updates is None else f"{line.updates:,}",
-        "unknown" if math.isnan(line.seconds) else format_seconds(line.seconds),
+        _time(line.seconds),
     )
+
+
+def _time(seconds: float) -> str:
+    return "unknown" if math.isnan(seconds) else format_seconds(seconds)
 
 
 def _number(value: float | None) -> str:

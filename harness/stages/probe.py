@@ -24,7 +24,6 @@ from sdbench.harness.stages.prepare import RunPlan
 from sdbench.harness.stages.validation import Stratum, score_weights
 from sdbench.harness.stages.workload import ConditionWork, PoolWork, Workload
 from sdbench.leaderboards.board import BASE
-from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
@@ -132,6 +131,7 @@ class Probe:
     """Everything that was measured; None or absent where nothing of that stage is left to do.
 
     Attributes:
+        diverged: why, of the conditions whose training did not last through the probe.
         trained_on_all: the filter kept too few, so the trainings were tried on candidates that it would drop.
         peak_bytes: memory of this process, or of the GPU, at its highest.
         seconds: what the probe took.
@@ -142,6 +142,7 @@ class Probe:
     trained_on_all: bool
     curve: DrawProbe | None
     trainings: dict[str, TrainingProbe]
+    diverged: dict[str, str]
     diagnosis: DiagnosisProbe | None
     peak_bytes: int
     seconds: float
@@ -159,7 +160,9 @@ def run_probe(plan: RunPlan, work: Workload, *, folder: Path, grader: Grader, re
         lengths, seconds = _warm_up(plan, engine)
         rows = max(1, int(_SECONDS / seconds))
         evaluation = _evaluation(plan, lengths, rows=rows, engine=engine, grader=grader, folder=folder / "evaluation")
-    pool, curve, diagnosis, trainings = None, None, None, {}
+    pool, curve, diagnosis = None, None, None
+    trainings: dict[str, TrainingProbe] = {}
+    diverged: dict[str, str] = {}
     if work.pool is not None:
         with reporter.stage("probe: filter", total=0, unit="samples"):
             pool = _pool(plan, work.pool, rows=rows, engine=engine, grader=grader)
@@ -175,7 +178,10 @@ def run_probe(plan: RunPlan, work: Workload, *, folder: Path, grader: Grader, re
         if condition.trainings:
             name = condition.condition.name
             with reporter.stage(f"probe: training {name}", total=0, unit="rollouts"):
-                trainings[name] = _training(plan, condition, problems=problems, grader=grader, folder=folder / name)
+                try:
+                    trainings[name] = _training(plan, condition, problems=problems, grader=grader, folder=folder / name)
+                except FloatingPointError as error:
+                    diverged[name] = str(error)
     if work.diagnosed:
         with reporter.stage("probe: diagnosis", total=0, unit="samples"):
             diagnosis = _diagnosis(plan, work, trainings, rows=rows, grader=grader)
@@ -185,6 +191,7 @@ def run_probe(plan: RunPlan, work: Workload, *, folder: Path, grader: Grader, re
         trained_on_all=pool is not None and len(pool.kept) < 2,
         curve=curve,
         trainings=trainings,
+        diverged=diverged,
         diagnosis=diagnosis,
         peak_bytes=_peak_bytes(plan.base.device),
         seconds=time.perf_counter() - started,
@@ -336,25 +343,17 @@ def _training(
         update={"max_unbuilt_share": 1.0, "save_state_every_steps": _TRAINING_STEPS - 1}
     )
     started = time.perf_counter()
-    try:
-        record = train_condition(
-            condition=spec.model_copy(
-                update={"budget": spec.budget.model_copy(update={"steps": _TRAINING_STEPS})},
-            ),
-            base=plan.base_path,
-            problems=problems,
-            settings=settings,
-            seed=plan.recipe.training_seeds[0],
-            outputs=outputs,
-            grader=grader,
-            critic=plan.critic,
-            progress=weigh_state,
-        )
-    except FloatingPointError as error:
-        raise UserError(
-            f"condition {spec.name!r} at learning_rate = {spec.learning_rate:g} diverges in {_TRAINING_STEPS} steps "
-            f"({error}); lower the rate"
-        ) from error
+    record = train_condition(
+        condition=spec.model_copy(update={"budget": spec.budget.model_copy(update={"steps": _TRAINING_STEPS})}),
+        base=plan.base_path,
+        problems=problems,
+        settings=settings,
+        seed=plan.recipe.training_seeds[0],
+        outputs=outputs,
+        grader=grader,
+        critic=plan.critic,
+        progress=weigh_state,
+    )
     seconds = time.perf_counter() - started
     steps = [
         sum(json.loads(line)["seconds"].values())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sdbench.harness.run_directory import ConditionFolder, ModelFolder
 from sdbench.harness.stages.diagnose import conditions_to_diagnose, diagnosed_problems
+from sdbench.harness.stages.failed_training import read_failure
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.harness.stages.selection import kept_steps, steps_to_score
 from sdbench.tasks.problem import Problem
@@ -138,10 +139,7 @@ def workload_of(plan: RunPlan) -> Workload:
         finished.append("base evaluation")
     diagnosed = conditions_to_diagnose(plan)
     finished += [f"diagnosis of {spec.name}" for spec in plan.conditions if directory.advantages(spec.name).is_file()]
-    conditions = []
-    for spec in plan.conditions:
-        work = _condition(plan, spec, finished)
-        conditions.append(work)
+    conditions = [_condition(plan, spec, finished) for spec in plan.conditions]
     return Workload(
         pool=pool,
         base=base,
@@ -172,6 +170,7 @@ def _evaluation(plan: RunPlan, folder: ModelFolder) -> EvaluationWork:
 
 
 def _condition(plan: RunPlan, spec: ConditionSpec, finished: list[str]) -> ConditionWork:
+    """What is left of one condition; what is not is told in ``finished``."""
     training, steps = plan.recipe.training, spec.budget.steps
     every_curve = training.curve_every_steps if plan.validation is not None else 0
     kept = kept_steps(every_steps=training.checkpoint_every_steps, steps=steps)[:-1]
@@ -182,6 +181,9 @@ def _condition(plan: RunPlan, spec: ConditionSpec, finished: list[str]) -> Condi
         name = f"{spec.name}, seed {seed}"
         if folder.results.is_file():
             finished.append(name)
+            continue
+        if folder.failure.is_file():
+            finished.append(f"{name} (failed: {read_failure(folder.failure).reason})")
             continue
         last += _evaluation(plan, folder)
         if folder.checkpoint.is_dir():
@@ -198,12 +200,10 @@ def _condition(plan: RunPlan, spec: ConditionSpec, finished: list[str]) -> Condi
             scorings += sum(step % every_curve == 0 or step == steps for step in range(done + 1, steps + 1))
             scorings += done == 0
         checkpoints += sum(not folder.step(step).checkpoint.is_dir() for step in kept)
-        scored = kept if plan.recipe.evaluation.checkpoints == "all" else ()
-        for step in scored:
+        wanted = plan.recipe.evaluation.checkpoints
+        is_bound = is_bound or (wanted == "chosen" and bool(kept))
+        for step in {"all": kept, "chosen": kept[:1], "last": ()}[wanted]:
             on_the_way += _evaluation(plan, folder.step(step))
-        if plan.recipe.evaluation.checkpoints == "chosen" and kept:
-            on_the_way += _evaluation(plan, folder.step(kept[0]))
-            is_bound = True
     return ConditionWork(
         condition=spec,
         seeds=len(plan.recipe.training_seeds),

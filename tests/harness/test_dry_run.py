@@ -144,6 +144,15 @@ def test_counts_are_what_a_run_records_and_an_existing_run_is_only_counted_for_w
     assert "null_wrapper: 2 trainings" not in text
     assert "binary_reward: 2 trainings 12" in text
 
+    # A training that failed is not tried again.
+    failed = one / "conditions" / "binary_reward" / "seed-1" / "failure.json"
+    failed.parent.mkdir(exist_ok=True)
+    failed.write_text('{"format_version": 1, "reason": "diverged: loss nan"}')
+    left = workload_of(prepared(out="one"))
+    assert (left.conditions[0].trainings, left.conditions[0].rollouts) == (1, 4)
+    assert "binary_reward, seed 1 (failed: diverged: loss nan)" in left.finished
+    failed.unlink()
+
     # An evaluation that was stopped half-way lacks the other half of its samples.
     (seeds[1] / "results.json").unlink()
     stored = seeds[1] / "samples" / "samples.jsonl"
@@ -167,7 +176,7 @@ def test_a_new_run_is_told_whole_and_nothing_is_written(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     before = snapshot(tmp_path)
-    shown = call(*command, "--all", "--dry-run")
+    shown = call(*command, "--all", "--dry-run", "--jobs", "2")
     assert shown.code == 0, shown.err
     after = snapshot(tmp_path)
     # The folder of the probe came and went.
@@ -185,7 +194,9 @@ def test_a_new_run_is_told_whole_and_nothing_is_written(
         "null_wrapper: 2 trainings 16",
         "total ~",
         "memory",
-        "at the highest point of the probe (cpu)",
+        "at the highest point of the probe; at most",
+        "of work;",
+        "with 2 trainings at once",
         "disk",
         "16 of 16 candidates were kept in the probe; the run draws between 16 and 40 samples",
     ):
@@ -201,6 +212,7 @@ def test_a_new_run_is_told_whole_and_nothing_is_written(
         (("--all", "--set", "evaluation.k=0"), "evaluation.k = 0"),
         (("--all", "--out", "tiny.toml"), "is a file"),
         ((), "no condition was named"),
+        (("--all", "--jobs", "0"), "--jobs 0"),
     ],
 )
 def test_bad_input_is_refused_as_a_run_refuses_it(
@@ -257,6 +269,7 @@ def priced(plan: RunPlan, **trainings: TrainingProbe) -> Probe:
             "null_wrapper": training_probe(),
             **trainings,
         },
+        diverged={},
         diagnosis=DiagnosisProbe(
             condition="null_wrapper",
             draw_seconds=0.5,
@@ -275,7 +288,7 @@ def priced(plan: RunPlan, **trainings: TrainingProbe) -> Probe:
 def test_estimates_by_hand(prepared: Callable[..., RunPlan]) -> None:
     plan = prepared()
     work = workload_of(plan)
-    found = estimate(plan, work, priced(plan))
+    found = estimate(plan, work, priced(plan), jobs=1)
     by_stage = {line.stage: line for line in found.lines}
     assert by_stage["filter of the problems"] == Line(
         stage="filter of the problems", samples=16, mark="~", student_tokens=64.0, seconds=2.0
@@ -305,13 +318,18 @@ def test_estimates_by_hand(prepared: Callable[..., RunPlan]) -> None:
         "rollouts": 2 * 4 * 1000.0,
         "other": 2 * 72 * 10.0 + 12 * 500.0 + 16 * 50.0,
     }
-    assert (found.peak_bytes, found.state_bytes) == (123, 30_000)
+    assert (found.peak_bytes, found.memory_bytes, found.state_bytes) == (123, 123, 30_000)
+    assert found.wall_seconds == total.seconds
+    # Four trainings by three at once take as long as two, and three processes stand beside the first.
+    three = estimate(plan, work, priced(plan), jobs=3)
+    assert three.wall_seconds == 2.0 + 2.0 + 18.0 + (2 * (6.0 + 36.0 + 4.0 + 4.0)) / 2
+    assert three.memory_bytes == 4 * 123
 
 
 def test_what_cannot_be_known_is_unknown_and_never_zero(prepared: Callable[..., RunPlan]) -> None:
     plan = prepared()
     blind = training_probe(teacher_tokens_per_rollout=None, unbuilt=12)
-    found = estimate(plan, workload_of(plan), priced(plan, null_wrapper=blind))
+    found = estimate(plan, workload_of(plan), priced(plan, null_wrapper=blind), jobs=1)
     line = next(line for line in found.lines if line.stage == "null_wrapper: 2 trainings")
     assert line.teacher_tokens is not None
     assert math.isnan(line.teacher_tokens)
@@ -320,11 +338,29 @@ def test_what_cannot_be_known_is_unknown_and_never_zero(prepared: Callable[..., 
     assert any("null_wrapper: 12 of 12 rollouts had no context" in note and "stops" in note for note in found.notes)
 
 
+def test_a_training_that_diverges_is_told_and_the_rest_is_estimated(
+    call: Call, command: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = trainer.update
+
+    def diverging(rows: Any, learner: Any, **arguments: Any) -> Any:
+        if learner.objective.name == "grpo":
+            raise FloatingPointError("loss nan")
+        return real(rows, learner, **arguments)
+
+    monkeypatch.setattr(trainer, "update", diverging)
+    shown = call(*command, "--all", "--dry-run", "--set", "diagnose.problems_per_stratum=0")
+    assert shown.code == 0, shown.err
+    text = " ".join(shown.out.split())
+    assert "binary_reward: 2 trainings 16 unknown - 4 unknown" in text
+    assert "binary_reward: diverged in the probe (loss nan); lower its learning_rate." in text
+
+
 def test_a_checkpoint_that_validation_has_yet_to_choose_is_an_upper_bound(prepared: Callable[..., RunPlan]) -> None:
     plan = prepared("evaluation.checkpoints=chosen")
     work = workload_of(plan).conditions[0]
     assert (work.on_the_way.checkpoints, work.on_the_way.samples, work.on_the_way_is_bound) == (2, 16, True)
-    found = estimate(plan, workload_of(plan), priced(plan))
+    found = estimate(plan, workload_of(plan), priced(plan), jobs=1)
     assert next(line for line in found.lines if "on the way" in line.stage).mark == "<="
     without = prepared("evaluation.checkpoints=last", "training.checkpoint_every_steps=0")
     work = workload_of(without).conditions[0]
