@@ -84,8 +84,9 @@ def half_width(terms: Terms, *, confidence: float = 0.95) -> float:
 
     Banerjee 1960 (Sankhya 22:357): covers at least at its level whatever the parts' shares, since each part brings
     the t quantile of its own degrees of freedom. One quantile with Satterthwaite's degrees of freedom covers too little
-    for one condition with three seeds (92 % at a seed standard deviation of 5 points, against 94.6 % this way): a seed
-    part that comes out small by chance then claims many degrees of freedom as well.
+    for one condition with three seeds (91 % at a macro of 70 % and a seed standard deviation of 5 points, where this
+    way covers 95 %: ``docs/coverage.md``): a seed part that comes out small by chance then claims many degrees of
+    freedom as well.
     """
     return float(np.sqrt(sum(variance * t_quantile(df, confidence=confidence) ** 2 for variance, df in terms)))
 
