@@ -133,6 +133,8 @@ class _Page:
             plot = draw_interval(interval, axis, plot_width, reference=base_share, glyphs=self.glyphs)
         sees = self._clean(teacher_sees(row))
         seen = sees if wide or row.spending is None else f"teacher sees: {sees}"
+        if row.missing:
+            seen = f"{seeds_text(row)} seeds, see notes; {seen}"
         if row.rank is None:
             seen = f"not ranked, see notes; {seen}"
         cells: list[RenderableType] = [

@@ -17,7 +17,14 @@ from sdbench.leaderboards.curves import (
     mean_curves,
     read_curve,
 )
-from sdbench.leaderboards.render.curves import curve_rows, print_curves, render_curves_markdown, sparkline
+from sdbench.leaderboards.render.curves import (
+    curve_rows,
+    curves_to_json,
+    plot_curves,
+    print_curves,
+    render_curves_markdown,
+    sparkline,
+)
 from sdbench.leaderboards.validation import ValidationScore
 from sdbench.tasks.errors import UserError
 
@@ -159,3 +166,30 @@ def test_markdown() -> None:
     assert "| reward | 20.0 | 40.0 | 40.0, 20 | 25.0 | 25.0 | 640 |" in text
     assert "| reward | 10 | 320 | 3,000 | 20.0 |" in text
     assert "<b>" not in render_curves_markdown(mean_curves([seed_curve("<b>", 0, {0: 0.1, 1: None})]))
+
+
+def test_one_chart_against_rollouts_or_tokens() -> None:
+    drawn = plot_curves(CURVES)
+    assert drawn[0] == "accuracy, %"
+    assert drawn[-1].strip() == "rollouts"
+    assert max(map(len, drawn)) <= 80
+    tokens = plot_curves(CURVES, against="tokens")
+    assert tokens[-1].strip() == "tokens, the student's and the teacher's"
+    assert tokens[-2].split()[-1] == "10.0k"  # the last round number within the critique's 12,000
+    assert plot_curves([]) == []
+    page = render_curves_markdown(CURVES)
+    assert "\n".join(["```text", *drawn, "```"]) in page
+    assert "\n".join(["```text", *tokens, "```"]) in page
+    assert "`o` reward" in page
+
+
+def test_json() -> None:
+    data = curves_to_json(CURVES)
+    assert [entry["condition"] for entry in data] == [curve.condition for curve in CURVES]
+    reward = data[0]
+    assert reward["rollouts_to_half"] == pytest.approx(640)
+    assert reward["accuracy"] == list(CURVES[0].accuracy)
+    assert reward["area_over_tokens"] == pytest.approx(0.25)
+    assert curves_to_json([]) == []
+    blank = mean_curves([seed_curve("blank", 0, {0: 0.1, 1: None})])
+    assert curves_to_json(blank)[0]["accuracy"] == [0.1, None]
