@@ -356,6 +356,32 @@ def test_a_training_that_diverges_is_told_and_the_rest_is_estimated(
     assert "binary_reward: diverged in the probe (loss nan); lower its learning_rate." in text
 
 
+def test_ones_own_problems_under_adapters_without_a_filter(
+    call: Call, tmp_path: Path, command: tuple[Any, ...]
+) -> None:
+    rows = [{"problem": f"sum3:a3b8c{i}", "answer": str((11 + i) % 10), "solution": f"#{i}"} for i in range(10)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = RECIPE.replace('tasks = ["sdbench_nano_sum_1", "sdbench_nano_dot_3"]\n', "")
+    recipe = recipe.replace("[problems.filter]\nsamples = 2\nsolved_less_than = 2\n", "")
+    (tmp_path / "tiny.toml").write_text(
+        recipe.replace("curve_every_steps = 1", 'weights = "lora"\ncurve_every_steps = 1')
+    )
+    before = snapshot(tmp_path)
+    shown = call(*command, "--condition", "reference_solution", "--train-data", "rows.jsonl", "--dry-run")
+    assert shown.code == 0, shown.err
+    assert snapshot(tmp_path) == before
+    text = " ".join(shown.out.split())
+    assert "filter" not in text
+    # One of ten rows is held out, another one is for validation: eight are left, and diagnosed.
+    for part in (
+        "base: evaluation 2",
+        "base: token advantages <=16",
+        "reference_solution: 2 trainings 16",
+        "6 curve points 6",
+    ):
+        assert part in text, text
+
+
 def test_a_checkpoint_that_validation_has_yet_to_choose_is_an_upper_bound(prepared: Callable[..., RunPlan]) -> None:
     plan = prepared("evaluation.checkpoints=chosen")
     work = workload_of(plan).conditions[0]
