@@ -11,21 +11,26 @@ from sdbench.leaderboards.render.markdown import render_markdown
 from sdbench.leaderboards.render.pools import print_pools, render_pools_markdown
 from sdbench.leaderboards.render.rates import print_rates, render_rates_markdown
 from sdbench.leaderboards.render.selection import print_selection, render_selection_markdown
-from sdbench.leaderboards.render.terminal import print_board
+from sdbench.leaderboards.render.terminal import MIN_WIDTH, print_board
 
 
 def print_document(document: BoardDocument, console: Console) -> None:
     """Print the board and all that stands below it. A console narrower than 80 columns gets the layout of 80."""
-    print_board(document.board, console)
-    print_advantages(document.advantages, console, subject=DIAGNOSED)
-    print_rates(document.rates, console)
-    print_pools(document.pools, console)
-    if document.curves:
-        console.print()
-        print_curves(document.curves, console)
-    if document.selection is not None:
-        console.print()
-        print_selection(document.selection, console)
+    width = console.width
+    console.width = max(MIN_WIDTH, width)
+    try:
+        print_board(document.board, console)
+        print_advantages(document.advantages, console, subject=DIAGNOSED)
+        print_rates(document.rates, console)
+        print_pools(document.pools, console)
+        if document.curves:
+            console.print()
+            print_curves(document.curves, console)
+        if document.selection is not None:
+            console.print()
+            print_selection(document.selection, console)
+    finally:
+        console.width = width
 
 
 def render_document_markdown(document: BoardDocument) -> str:

@@ -12,19 +12,17 @@ from sdbench.leaderboards.document import RunPool
 from sdbench.leaderboards.render.markdown import escape
 from sdbench.leaderboards.render.text import clean
 
-_WIDTH = 80
 _TITLE = "What was trained on"
 
 
 def print_pools(pools: Sequence[RunPool], console: Console) -> None:
-    """Print a sentence a run. A console narrower than 80 columns gets lines of 80."""
+    """Print a sentence a run."""
     if not pools:
         return
     ascii_only = not console.encoding.lower().startswith("utf")
     console.print(Text(f"\n{_TITLE}", style="bold"))
     for pool in pools:
-        told = clean(_sentence(pool), ascii_only=ascii_only)
-        console.print(Text(told), width=max(_WIDTH, console.width), crop=False)
+        console.print(Text(clean(_sentence(pool), ascii_only=ascii_only)))
 
 
 def render_pools_markdown(pools: Sequence[RunPool]) -> str:

@@ -13,20 +13,18 @@ from sdbench.leaderboards.render.markdown import escape, markdown_table
 from sdbench.leaderboards.render.text import clean
 from sdbench.leaderboards.render.tuning import COST_HEADS, cost_cells, rates_summary
 
-_WIDTH = 80
 _TITLE = "Where the learning rates come from"
 
 
 def print_rates(rates: Sequence[RunRates], console: Console) -> None:
-    """Print what is to be said of each run. A console narrower than 80 columns gets lines of 80."""
+    """Print what is to be said of each run."""
     if not rates:
         return
     ascii_only = not console.encoding.lower().startswith("utf")
-    width = max(_WIDTH, console.width)
     console.print(Text(f"\n{_TITLE}", style="bold"))
     for run in rates:
         told = " ".join(_sentences(run))
-        console.print(Text(clean(told, ascii_only=ascii_only)), width=width, crop=False)
+        console.print(Text(clean(told, ascii_only=ascii_only)))
 
 
 def render_rates_markdown(rates: Sequence[RunRates]) -> str:

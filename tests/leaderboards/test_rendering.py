@@ -305,6 +305,7 @@ def test_the_leaderboards_load_no_torch() -> None:
 import sys
 import sdbench.leaderboards.building, sdbench.leaderboards.reading, sdbench.leaderboards.render.terminal
 import sdbench.leaderboards.render.markdown, sdbench.leaderboards.render.json, sdbench.leaderboards.render.advantages
+import sdbench.leaderboards.render.document, sdbench.leaderboards.simulation
 bad = [name for name in ("torch", "transformers", "datasets", "lm_eval") if name in sys.modules]
 sys.exit(str(bad) if bad else 0)
 """
