@@ -1,19 +1,57 @@
-"""The user's own problems: JSONL or Parquet with the columns problem, answer and, if there is one, solution."""
+"""The user's own problems: JSONL or Parquet with the columns problem, answer and, if there is one, solution.
+
+GSM8K, MATH and OpenMathReasoning are read in their own columns. What stands in a benchmark is not trained on.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdbench.tasks.data.files import read_rows
+from sdbench.tasks.data.loading import at_hand, load_benchmark
+from sdbench.tasks.data.overlap import OverlapMode, find_overlap, without_overlap
+from sdbench.tasks.data.sources import SOURCES
+from sdbench.tasks.data.training import Left, TrainingForm, training_form
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
 
 TRAINING_TASK = "own_training"
 _REQUIRED = ("problem", "answer")
-_SUFFIXES = (".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What may be trained on, and lines that say which rows of the file were left out."""
+
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def load_training_data(path: Path, *, overlap: OverlapMode, data_dir: Path | None = None) -> TrainingData:
+    """The rows of a file without those that stand in a benchmark at hand.
+
+    Args:
+        path: the file.
+        overlap: whether a file with such rows is refused, or they are left out.
+        data_dir: the folder of the benchmarks; else ``SDBENCH_DATA_DIR``, else the user's cache.
+
+    Raises:
+        UserError: as ``read_training_data``; or rows stand in a benchmark and ``overlap`` is ``refuse``.
+    """
+    problems, left = _read(path)
+    notes = [f"--train-data {path}: {count} rows left out: {reason}" for reason, count in left.items()]
+    known = [name for name, found in at_hand(list(SOURCES), data_dir=data_dir).items() if found]
+    benchmarks = {SOURCES[name].task: load_benchmark(name, data_dir=data_dir) for name in known}
+    found = find_overlap(problems, benchmarks)
+    kept, note = without_overlap(problems, found, mode=overlap, label=f"--train-data {path}")
+    if not kept:
+        raise UserError(f"--train-data {path}: every problem stands in a benchmark; give others")
+    return TrainingData(problems=tuple(kept), notes=(*notes, *((note,) if note else ())))
 
 
 def read_training_data(path: Path) -> list[Problem]:
@@ -24,17 +62,28 @@ def read_training_data(path: Path) -> list[Problem]:
     Raises:
         UserError: names the file, the row by number, and what is wrong with it.
     """
-    if path.suffix not in _SUFFIXES:
-        raise UserError(f"--train-data {path} is neither .jsonl nor .parquet; convert it to one of them")
-    if not path.is_file():
-        raise UserError(f"--train-data {path} is no file; give a .jsonl or .parquet file")
-    rows = _jsonl_rows(path) if path.suffix == ".jsonl" else _parquet_rows(path)
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[Problem], Counter[str]]:
+    """The problems, and how many rows of a published form were left out for which reason."""
     problems: list[Problem] = []
+    left: Counter[str] = Counter()
     first_seen: dict[str, str] = {}
     solved_row: str | None = None
-    for where, row in rows:
-        problem = _problem(path, where, row)
+    form: TrainingForm | None = None
+    for number, (where, row) in enumerate(read_rows(path, label=f"--train-data {path}")):
+        if number == 0 and isinstance(row, dict):
+            form = training_form(row)
+        adapted = _adapted(path, where, row, form)
+        if isinstance(adapted, Left):
+            left[adapted.reason] += 1
+            continue
+        problem = _problem(path, where, adapted)
         if problem.id in first_seen:
+            if form is not None and form.repeats:
+                left["another solution of a problem above"] += 1
+                continue
             raise UserError(f"--train-data {path}: {where} repeats the problem of {first_seen[problem.id]}; remove one")
         first_seen[problem.id] = where
         if problem.solution is not None and solved_row is None:
@@ -45,7 +94,20 @@ def read_training_data(path: Path) -> list[Problem]:
     lacking = next((w for p, w in zip(problems, first_seen.values(), strict=True) if p.solution is None), None)
     if solved_row is not None and lacking is not None:
         raise UserError(f"--train-data {path}: {solved_row} has a solution and {lacking} has none; give all or none")
-    return problems
+    return problems, left
+
+
+def _adapted(path: Path, where: str, row: Any, form: TrainingForm | None) -> Any:
+    """The row in one's own columns, or why it is left out."""
+    if form is None or not isinstance(row, dict):
+        return row
+    lacking = next((column for column in form.columns if column not in row), None)
+    if lacking is not None:
+        raise UserError(f"--train-data {path}: {where} has no {lacking!r}, as {form.name} has; mend or remove the row")
+    try:
+        return form.adapt(row)
+    except UserError as error:
+        raise UserError(f"--train-data {path}: {where}: {error}") from None
 
 
 def split_heldout(problems: Sequence[Problem], *, share: float, seed: int) -> tuple[list[Problem], list[Problem]]:
@@ -71,7 +133,7 @@ def _problem(path: Path, where: str, row: Any) -> Problem:
     for column in _REQUIRED:
         if column not in row:
             columns = ", ".join(map(str, row)) or "none"
-            raise UserError(f"--train-data {path}: {where} has no {column!r}; its columns are {columns}")
+            raise UserError(f"--train-data {path}: {where} has no column {column!r}; its columns are {columns}")
     texts = {column: _text(path, where, column, row[column]) for column in _REQUIRED}
     solution = row.get("solution")
     return Problem(
@@ -94,34 +156,3 @@ def _text(path: Path, where: str, column: str, value: Any) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise UserError(f"--train-data {path}: {where}: {column} holds half a surrogate pair; mend or remove the row")
     return value
-
-
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"--train-data {path} cannot be read as UTF-8 text; give JSON lines") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield f"line {number}", json.loads(line)
-        except ValueError:
-            raise UserError(f"--train-data {path}: line {number} is no JSON: {line.strip()[:40]!r}") from None
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException):
-        raise UserError(f"--train-data {path} cannot be read as Parquet; write it anew") from None
-    for column in _REQUIRED:
-        if column not in table.column_names:
-            raise UserError(
-                f"--train-data {path} has no column {column!r}; its columns are {', '.join(table.column_names)}"
-            )
-    for number, row in enumerate(table.to_pylist(), start=1):
-        yield f"row {number}", row

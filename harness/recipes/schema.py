@@ -60,7 +60,8 @@ class ProblemsSection(StrictModel):
     ``count`` caps the pool (absent: every row of a file) after ``[problems.filter]``, which keeps what the base rarely
     solves; without that section nothing is filtered. ``batch_counts``: whether a budget's ``rollouts_per_step`` is
     taken as it stands (``rollouts``) or is a number of problems, each with a whole group (``problems``); the paper does
-    not say which it means. ``heldout_share`` of a file's rows is kept from training for the suite ``heldout``.
+    not say which it means. ``heldout_share`` of a file's rows is kept from training for the suite ``heldout``. A file
+    with rows that stand in a benchmark at hand is refused, or they are left out (``overlap``).
     """
 
     source: Literal["nano", "file"] = "nano"
@@ -71,6 +72,7 @@ class ProblemsSection(StrictModel):
     filter: SolveRateFilter | None = None
     hiddenness: HiddennessSection = HiddennessSection()
     heldout_share: float = Field(default=0.1, gt=0, lt=1)
+    overlap: Literal["refuse", "filter"] = "refuse"
 
     @model_validator(mode="after")
     def _file_matches_source(self) -> ProblemsSection:
@@ -207,7 +209,7 @@ class EvaluationSection(StrictModel):
     tasks: tuple[str, ...] | None = None
     k: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=1)
-    engine: Literal["hf"] = "hf"
+    engine: Literal["hf", "vllm"] = "hf"
     sampling: SamplingSection = SamplingSection()
     checkpoints: Literal["last", "chosen", "all"] = "last"
 

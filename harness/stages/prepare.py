@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -16,7 +17,7 @@ from sdbench.harness.recipes.rates import flatten, tuning_beside
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
 from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_stratum
-from sdbench.harness.training_data import read_training_data, split_heldout
+from sdbench.harness.training_data import load_training_data, split_heldout
 from sdbench.leaderboards.tuning_file import TuningFile
 from sdbench.tasks.errors import UserError, suggestion
 from sdbench.tasks.nano.training_problems import training_problems
@@ -266,8 +267,10 @@ def _problems(recipe: Recipe) -> tuple[list[Problem], list[Problem]]:
     section = recipe.problems
     if section.source == "file":
         assert section.file is not None
-        rows = read_training_data(Path(section.file))
-        return split_heldout(rows, share=section.heldout_share, seed=section.seed)
+        data = load_training_data(Path(section.file), overlap=section.overlap)
+        for note in data.notes:
+            print(f"sdbench: {note}", file=sys.stderr)
+        return split_heldout(data.problems, share=section.heldout_share, seed=section.seed)
     # At most one candidate in four was kept by the filters that were tried; the filter stops when it has enough.
     assert section.count is not None
     count = section.count if section.filter is None else 4 * section.count

@@ -41,7 +41,7 @@ def test_solution_may_be_absent_and_answers_integers(tmp_path: Path) -> None:
     [
         ("{broken", "line 3 is no JSON"),
         ("[1]", "line 3 is no object"),
-        ({"problem": "x"}, "line 3 has no 'answer'"),
+        ({"problem": "x"}, "line 3 has no column 'answer'"),
         ({"problem": "", "answer": "1"}, "line 3: problem is empty"),
         ({"problem": "a\ud800b", "answer": "1"}, "line 3: problem holds half a surrogate pair"),
         ({"problem": "x", "answer": 1.5}, r"line 3: answer = 1\.5 must be a string"),

@@ -1,0 +1,85 @@
+"""Whether the golds of a benchmark can be graded: each against itself, its neighbour, and read as a formula."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdbench.tasks.grading.limits import exceeded_limit
+from sdbench.tasks.grading.math_grader import normalised_answer
+from sdbench.tasks.grading.verdict import GradeItem, Grader, Verdict
+from sdbench.tasks.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One gold that needs a look, the answer that it was held against, and what the grader said."""
+
+    problem_id: str
+    gold: str
+    prediction: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldAudit:
+    """What was found among the golds of one benchmark.
+
+    Attributes:
+        name: of the benchmark.
+        golds: how many there are.
+        refused: golds whose own spelling, boxed, is not graded correct: no model can score there.
+        neighbours: golds for which the next problem's gold, another answer by its spelling, is graded correct.
+        unreadable: golds that math-verify alone, as other harnesses use it, cannot read between dollars. There the
+            grader's own rules stand alone.
+        seconds: for the grading of all.
+    """
+
+    name: str
+    golds: int
+    refused: tuple[Finding, ...]
+    neighbours: tuple[Finding, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+def audit_golds(name: str, problems: Sequence[Problem], grader: Grader) -> GoldAudit:
+    """Audit the golds of one benchmark. Call it from the main thread: math-verify raises elsewhere."""
+    started = time.perf_counter()
+    itself = _grade(problems, [problem.answer for problem in problems], grader)
+    following = [problem.answer for problem in (*problems[1:], *problems[:1])] if len(problems) > 1 else []
+    beside = _grade(problems[: len(following)], following, grader)
+    return GoldAudit(
+        name=name,
+        golds=len(problems),
+        refused=tuple(found for found in itself if found.verdict.verdict != "correct"),
+        neighbours=tuple(
+            found
+            for found in beside
+            if found.verdict.verdict == "correct" and _spelling(found.gold) != _spelling(found.prediction)
+        ),
+        unreadable=tuple((problem.id, problem.answer) for problem in problems if not _readable(problem.answer)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _grade(problems: Sequence[Problem], answers: Sequence[str], grader: Grader) -> list[Finding]:
+    items = [
+        GradeItem(gold=problem.answer, prediction=rf"\boxed{{{answer}}}")
+        for problem, answer in zip(problems, answers, strict=True)
+    ]
+    return [
+        Finding(problem_id=problem.id, gold=problem.answer, prediction=answer, verdict=verdict)
+        for problem, answer, verdict in zip(problems, answers, grader.grade(items), strict=True)
+    ]
+
+
+def _spelling(gold: str) -> str:
+    return gold if exceeded_limit(gold) is not None else normalised_answer(gold)
+
+
+def _readable(gold: str) -> bool:
+    from math_verify import parse  # type: ignore[import-untyped]  # a second that nothing else here needs
+
+    return exceeded_limit(gold) is None and bool(parse(f"${gold}$"))
