@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.rollout import Rollout
@@ -41,11 +41,25 @@ class Reveals(Flag):
         return tuple(member.name.lower() for member in self if member.name)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextSpan:
+    """Characters ``[start, end)`` of a rollout's text: ``key`` reasoning, or the first ``error``."""
+
+    start: int
+    end: int
+    kind: Literal["key", "error"]
+
+
 @dataclass(frozen=True)
 class PrivilegedContext:
-    """The text that the teacher sees beside the problem."""
+    """The text that the teacher sees beside the problem.
+
+    ``spans`` are the places of the rollout that the feedback points at, for objectives that treat these differently;
+    empty where it found nothing to point at, None where it does not say.
+    """
 
     text: str
+    spans: tuple[TextSpan, ...] | None = None
 
 
 @dataclass(frozen=True)
