@@ -372,9 +372,16 @@ class RunDirectory:
         return [name for name in self.resolved_recipe()["conditions"] if name in begun]
 
     def training_seeds(self) -> list[int]:
-        """The training seeds of every condition of a run, as its recipe counts them."""
+        """The training seeds of every condition of a run, as its recipe counts them.
+
+        Raises:
+            UserError: the recipe in the folder is damaged.
+        """
         recipe = self.resolved_recipe()
-        return [recipe["recipe"]["seed"] + seed for seed in recipe["training"]["seeds"]]
+        try:
+            return [recipe["recipe"]["seed"] + seed for seed in recipe["training"]["seeds"]]
+        except (KeyError, TypeError):
+            raise UserError(f"{self.root / 'recipe.resolved.json'} names no training seeds; restore it") from None
 
     def base_identity(self) -> ModelIdentity | None:
         """The base that a run trains; None for a folder of ``sdbench eval``, whose models are of no one base."""

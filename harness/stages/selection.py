@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sdbench.harness.recipes.schema import Recipe
+from sdbench.harness.recipes.loader import recipe_from_data
 from sdbench.harness.run_directory import ConditionFolder, RunDirectory
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.leaderboards.curves import read_curve
@@ -56,7 +56,7 @@ def selection_of(directories: Sequence[RunDirectory]) -> SelectionTable | None:
         finished = directory.curve_files()
         if not finished:
             continue
-        recipe = Recipe.model_validate(directory.resolved_recipe())
+        recipe = recipe_from_data(directory.resolved_recipe(), label=f"{directory.root}: its recipe")
         for name, training_seed, _ in finished:
             folder = directory.condition(name, training_seed)
             steps = recipe.conditions[name].budget.steps

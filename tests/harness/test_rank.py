@@ -217,6 +217,27 @@ def test_a_foreign_results_file_is_named(call: Call, tmp_path: Path, change: dic
     assert said in refused.err
 
 
+def test_a_recipe_that_this_version_does_not_read_is_named(call: Call, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", [BASE, checkpoint("grpo", 0, "cccc", "cwww")], seeds=(0,))
+    write_curve(run, "grpo", 0, (0.2, 0.4, 0.6))
+    run.write_recipe(text="", resolved=run.resolved_recipe() | {"unheard_of": {}})
+    refused = call("leaderboard", "a")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert "a: its recipe: unknown setting 'unheard_of'" in refused.err
+    run.write_recipe(text="", resolved=run.resolved_recipe() | {"training": None})
+    assert "recipe.resolved.json names no training seeds; restore it" in call("leaderboard", "a").err
+
+
+def test_curves_and_rates_of_several_runs_bear_the_names_of_their_folders(call: Call, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        run = make_run(tmp_path / name, [BASE, checkpoint("grpo", seed, "cccc", "cwww")], seeds=(seed,))
+        write_curve(run, "grpo", seed, (0.2, 0.4, 0.6))
+    data = json.loads(call("leaderboard", "a", "b", "--json").out)
+    assert [curve["condition"] for curve in data["curves"]] == ["grpo (a)", "grpo (b)"]
+    assert [rates["run"] for rates in data["learning_rates"]] == ["a", "b"]
+    assert "a: Learning rates, not chosen by `sdbench tune`: grpo 0.0003." in call("leaderboard", "a", "b").out
+
+
 def test_every_form_shows_every_part(call: Call, tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", [BASE, checkpoint("grpo", 0, "cccc", "cwww")], seeds=(0,))
     write_curve(run, "grpo", 0, (0.2, 0.4, 0.6))
