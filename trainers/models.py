@@ -73,6 +73,22 @@ def load_policy(
     return model, tokenizer
 
 
+def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder alone.
+
+    Raises:
+        UserError: the folder is none that ``check_model_folder`` accepts, or its tokenizer cannot be loaded.
+    """
+    folder = check_model_folder(path)
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(
+            f"the tokenizer of model folder {str(path)!r} cannot be loaded ({' '.join(str(error).split())[:300]}); "
+            "save one there with tokenizer.save_pretrained()"
+        ) from error
+
+
 @contextmanager
 def _no_progress_bar() -> Iterator[None]:
     # The front door draws its own progress; transformers' bar would be written across it.

@@ -17,10 +17,14 @@ class EngineName(StrEnum):
     """The engines that there are."""
 
     HF = "hf"
+    VLLM = "vllm"
+    OPENAI = "openai"
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL ...", help="Model folders, or `nano`.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL ...", help="Model folders, `nano`, or a server's names.")
+    ],
     suite: Annotated[str, typer.Option("--suite", metavar="NAME", help="See `list tasks`.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where samples and results go.")],
     name: Annotated[
@@ -38,8 +42,13 @@ def evaluate(
         int, typer.Option("--seed", metavar="N", parser=whole_number, help="Every sample's seed is made from it.")
     ] = 0,
     engine: Annotated[EngineName, typer.Option("--engine", help="What draws the samples.")] = EngineName.HF,
+    base_url: Annotated[
+        str | None,
+        typer.Option("--base-url", metavar="URL", help="The server of `openai`; its key: SDBENCH_OPENAI_KEY."),
+    ] = None,
 ) -> None:
     """Score checkpoints on a suite."""
+    from sdbench.harness.engines import EngineChoice
     from sdbench.harness.stages.evaluation_run import execute_evaluation, prepare_evaluation
 
     plan = prepare_evaluation(
@@ -51,6 +60,7 @@ def evaluate(
         tasks=None if tasks is None else [part for text in tasks for part in text.split(",") if part],
         limit=limit,
         seed=seed,
+        engine=EngineChoice(name=engine.value, base_url=base_url),
     )
     try:
         execute_evaluation(plan)

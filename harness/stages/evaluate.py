@@ -12,6 +12,7 @@ from lm_eval.api.task import ConfigurableTask  # type: ignore[import-untyped]
 from lm_eval.evaluator import evaluate  # type: ignore[import-untyped]
 from lm_eval.tasks import TaskManager  # type: ignore[import-untyped]
 
+from sdbench.harness.engines import StudentFormat
 from sdbench.harness.lm_eval_adapter import SdbenchLM, generation_kwargs, quiet_lm_eval
 from sdbench.leaderboards.schema import (
     CheckpointResult,
@@ -34,7 +35,6 @@ from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.sampling.store import SampleStore
 from sdbench.tasks.scoring import FILTER_NAME, METRIC_NAMES, keep_all_samples, process_results
 from sdbench.tasks.suites import Benchmark, Suite
-from sdbench.trainers.prompting import PromptFormat
 
 # Stands for the model in the keys of a store whose folder belongs to one checkpoint for good.
 STORE_IS_ONE_MODELS = "the-folder's-own"
@@ -55,7 +55,7 @@ def evaluate_checkpoint(
     reveals: tuple[str, ...],
     training: TrainingSummary | None,
     base: ModelIdentity | None = None,
-    prompt_format: PromptFormat | None = None,
+    prompt_format: StudentFormat | None = None,
     model_digest: str = STORE_IS_ONE_MODELS,
     tasks: Sequence[str] | None = None,
     limit: int | None = None,
@@ -151,7 +151,15 @@ def _load_tasks(suite: Suite, *, k: int, sampling: SamplingSettings) -> dict[str
 
 def _task_of_rows(benchmark: Benchmark) -> ConfigurableTask:
     """An lm-eval task over given problems. What it asks is written by the prompt format, from the problem's text."""
-    rows = [{"id": problem.id, "text": problem.text, "answer": problem.answer} for problem in benchmark.problems]
+    rows = [
+        {
+            "id": problem.id,
+            "text": problem.text,
+            "answer": problem.answer,
+            "relative_tolerance": problem.relative_tolerance,
+        }
+        for problem in benchmark.problems
+    ]
     return ConfigurableTask(
         config={
             "task": benchmark.task,
@@ -199,7 +207,7 @@ def _check_against_lm_eval(result: TaskResult, found: Mapping[str, Any]) -> None
         raise RuntimeError(f"{result.task}: lm-eval found avg@k {theirs}, the stored rows give {ours}")
 
 
-def _prompt_hash(suite: Suite, prompt_format: PromptFormat | None) -> str:
+def _prompt_hash(suite: Suite, prompt_format: StudentFormat | None) -> str:
     if prompt_format is None:
         return prompt_hash(suite.prompt_kind, doc_to_text({"text": _PROBE.text}))
     return prompt_hash(suite.prompt_kind, prompt_format.name, *map(str, prompt_format.student_prompt(_PROBE)))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sdbench.harness.engines import EngineChoice, engine_for_problems
 from sdbench.harness.failures import LoggedFailureError
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, package_versions
@@ -29,10 +30,11 @@ _log = logging.getLogger(__name__)
 class EvaluationPlan:
     """An evaluation that can begin: models by name, and everything that their samples depend on."""
 
-    models: dict[str, Path]
+    models: dict[str, Path | str]
     suite: Suite
     k: int
     seed: int
+    engine: EngineChoice
     directory: RunDirectory
     identity: dict[str, Any]
 
@@ -47,8 +49,9 @@ def prepare_evaluation(
     tasks: Sequence[str] | None,
     limit: int | None,
     seed: int,
+    engine: EngineChoice | None = None,
 ) -> EvaluationPlan:
-    """Check the whole of an evaluation; nothing is written.
+    """Check the whole of an evaluation; nothing is written. With the engine ``openai`` models are a server's names.
 
     Raises:
         UserError: one line that names the value and the fix.
@@ -62,8 +65,10 @@ def prepare_evaluation(
     k = chosen.default_k if k is None else k
     if names and len(names) != len(models):
         raise UserError(f"--name is given {len(names)} times for {len(models)} models; give one for each, or none")
-    folders = [base_folder(model) for model in models]
-    named = list(names) or [_name_of(model, folder) for model, folder in zip(models, folders, strict=True)]
+    engine = engine or EngineChoice()
+    remote = engine.name == "openai"
+    places: list[Path | str] = [model if remote else base_folder(model) for model in models]
+    named = list(names) or [_name_of(model, place) for model, place in zip(models, places, strict=True)]
     for name in named:
         if not _NAME.fullmatch(name):
             raise UserError(f"--name {name!r} must be letters, digits, '.', '_' or '-'")
@@ -76,17 +81,23 @@ def prepare_evaluation(
         "seed": seed,
         "sampling": asdict(chosen.default_sampling),
         "data": chosen.data_lock,
+        "engine": engine.name,
     }
     directory = RunDirectory(out)
-    digests = {name: model_digest(folder) for name, folder in zip(named, folders, strict=True)}
+    # A server's weights cannot be seen: what it calls them is all there is to tell models apart by.
+    digests = {
+        name: place if isinstance(place, str) else model_digest(place)
+        for name, place in zip(named, places, strict=True)
+    }
     if state is OutState.RUN:
         held = RunDirectory.existing(out).manifest()
         digests = _merged_models(out, held, identity, digests)
     return EvaluationPlan(
-        models=dict(zip(named, folders, strict=True)),
+        models=dict(zip(named, places, strict=True)),
         suite=chosen,
         k=k,
         seed=seed,
+        engine=engine,
         directory=directory,
         identity={**identity, "models": digests},
     )
@@ -109,14 +120,15 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
             kind="evaluation",
             status="running",
             evaluation=plan.identity,
+            server=plan.engine.base_url,
             command=command_line(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             packages=package_versions(),
             commit=None if code is None else code.commit,
         )
         try:
-            for name, folder in plan.models.items():
-                _evaluate_model(plan, name, folder, reporter)
+            for name, model in plan.models.items():
+                _evaluate_model(plan, name, model, reporter)
         except KeyboardInterrupt:
             directory.write_manifest(status="interrupted")
             raise
@@ -133,35 +145,36 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
     show_document(document)
 
 
-def _evaluate_model(plan: EvaluationPlan, name: str, folder: Path, reporter: Reporter) -> None:
+def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter: Reporter) -> None:
     from sdbench.harness.stages.evaluate import evaluate_checkpoint
     from sdbench.tasks.grading.math_grader import MathGrader
     from sdbench.tasks.sampling.store import SampleStore
-    from sdbench.trainers.engines.hf import HfEngine
-    from sdbench.trainers.local.policy import device_of
-    from sdbench.trainers.local.settings import LocalTrainerSettings
-    from sdbench.trainers.models import load_policy
-    from sdbench.trainers.prompting import choose_format
 
     place = plan.directory.evaluated_model(name)
     if place.results.is_file():
         reporter.note(f"{name}: evaluated before")
         return
     quieten_transformers()
-    model, tokenizer = load_policy(folder, device=device_of(LocalTrainerSettings()))
     problems = [problem for benchmark in plan.suite.benchmarks for problem in benchmark.problems]
-    prompt_format = None if plan.suite.prompt_kind == "nano" else choose_format(tokenizer, problems)
+    sampling, store = plan.suite.default_sampling, SampleStore(place.samples)
     with (
+        engine_for_problems(
+            plan.engine,
+            model=model,
+            problems=problems,
+            nano_form=plan.suite.prompt_kind == "nano",
+            max_tokens=sampling.max_tokens,
+        ) as (engine, prompt_format),
         MathGrader() as grader,
         reporter.stage(f"evaluating {name}", total=plan.k * len(problems), unit="samples") as advance,
     ):
         result = evaluate_checkpoint(
-            engine=HfEngine(model, tokenizer),
+            engine=engine,
             suite=plan.suite,
             k=plan.k,
-            sampling=plan.suite.default_sampling,
+            sampling=sampling,
             run_seed=plan.seed,
-            store=SampleStore(place.samples),
+            store=store,
             grader=grader,
             condition=name,
             training_seed=None,
@@ -171,11 +184,17 @@ def _evaluate_model(plan: EvaluationPlan, name: str, folder: Path, reporter: Rep
             progress=advance,
         )
     write_result(place.results, result)
+    timings = store.timings()
+    tokens, seconds = sum(t.completion_tokens for t in timings), sum(t.seconds for t in timings)
+    if seconds:
+        reporter.note(f"{name}: {tokens} completion tokens drawn, {tokens / seconds:.0f} tokens/s")
 
 
-def _name_of(model: str, folder: Path) -> str:
-    """What a model is called that was given no name: its folder's."""
-    return model if folder.name != Path(model).name else folder.resolve().name
+def _name_of(model: str, place: Path | str) -> str:
+    """What a model is called that was given no name: its folder's, or the end of a server's name for it."""
+    if isinstance(place, str):
+        return re.sub(r"[^A-Za-z0-9._-]", "-", place.rsplit("/", 1)[-1])
+    return model if place.name != Path(model).name else place.resolve().name
 
 
 def _merged_models(
@@ -183,7 +202,7 @@ def _merged_models(
 ) -> dict[str, str]:
     if held.get("kind") != "evaluation":
         raise UserError(f"--out {out} was made by `sdbench run`; choose another folder")
-    before = dict(held.get("evaluation", {}))
+    before = {"engine": "hf", **held.get("evaluation", {})}
     models: dict[str, str] = before.pop("models", {})
     for key, value in identity.items():
         if before.get(key) != value:

@@ -11,11 +11,11 @@ Nothing here imports vLLM before an engine is built.
 from __future__ import annotations
 
 import gc
-import io
 import os
 import random
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm  # type: ignore[import-untyped]
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, GenerationConfig
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import FinishReason
@@ -33,6 +32,7 @@ from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.engines.ending import completions_of, end_ids_of, unfit
 from sdbench.trainers.engines.plain_weights import plain_weights
 from sdbench.trainers.model_folder import check_model_folder
+from sdbench.trainers.models import load_tokenizer
 
 # vLLM reads its environment when it is imported and when an engine is built. One process: weights and interrupts reach
 # the engine directly. No threads pinned, which would pin a trainer in the same process. Nothing is sent home.
@@ -58,7 +58,8 @@ class VllmEngine:
     Args:
         folder: a model folder that ``check_model_folder`` accepts.
         dtype: ``float32``, ``bfloat16`` or ``float16``; None: float32 without a GPU, bfloat16 on one.
-        max_model_tokens: most tokens of prompt and completion together, at most the model's own limit; None: that.
+        max_model_tokens: most tokens of prompt and completion together, which the cache must hold at least once; never
+            more than the model's own limit, and None for that.
         cache_gib: memory of keys and values without a GPU, in GiB.
         gpu_memory_share: share of a GPU's memory for weights and cache together.
         max_adapter_rank: highest rank of the LoRA adapters that ``set_adapter`` may be given; 0: none are loaded.
@@ -89,15 +90,16 @@ class VllmEngine:
         from vllm.platforms import current_platform  # type: ignore[import-not-found]
 
         on_cpu = bool(current_platform.is_cpu())
-        self.tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        self.tokenizer = load_tokenizer(path)
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         sources: list[Any] = [config, self.tokenizer]
         if (path / "generation_config.json").is_file():
             sources.append(GenerationConfig.from_pretrained(path, local_files_only=True))
+        limits = (max_model_tokens, getattr(config.get_text_config(decoder=True), "max_position_embeddings", None))
         options: dict[str, Any] = {
             "model": str(path),
             "dtype": dtype or ("float32" if on_cpu else "bfloat16"),
-            "max_model_len": max_model_tokens,
+            "max_model_len": min((int(limit) for limit in limits if limit is not None), default=None),
             "trust_remote_code": False,
             "load_format": "safetensors",
             "use_tqdm_on_load": False,
@@ -126,9 +128,7 @@ class VllmEngine:
         vocabulary = int(self._llm.model_config.get_vocab_size())
         # Ids past the vocabulary can never be drawn, and vLLM refuses them.
         self.end_ids = frozenset(token for token in end_ids if token < vocabulary)
-        positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
-        limit = int(self._llm.model_config.max_model_len)
-        self.max_model_tokens = limit if positions is None else min(limit, int(positions))
+        self.max_model_tokens = int(self._llm.model_config.max_model_len)
         self._can_sleep = sleeps and not on_cpu
         self._max_adapter_rank = max_adapter_rank
         self._adapter: Any = None
@@ -274,18 +274,32 @@ class VllmEngine:
         return completions_of(rows, tokenizer=self.tokenizer, end_ids=self.end_ids)
 
 
-class _Bar(tqdm):  # type: ignore[misc]
-    """vLLM's progress bar, drawn nowhere, that says how many requests have ended."""
+class _Bar:
+    """What vLLM takes for its tqdm bar: it is drawn nowhere and says how many requests have ended."""
 
-    def __init__(self, *args: Any, report: Progress, **options: Any) -> None:
-        self._report = report
-        super().__init__(*args, **{**options, "file": io.StringIO(), "mininterval": float("inf")})
+    postfix = ""
 
-    def update(self, n: float | None = 1) -> Any:
+    def __init__(self, iterable: Iterable[Any] = (), *_: Any, report: Progress, **__: Any) -> None:
+        self._iterable, self._report, self._started = iterable, report, time.perf_counter()
+        self.n = 0
+
+    def __iter__(self) -> Iterator[Any]:
         # A bar around an iterable counts what is handed in, not what is ready.
-        if self.iterable is None:
-            self._report(int(n or 0))
-        return super().update(n)
+        return iter(self._iterable)
+
+    @property
+    def format_dict(self) -> dict[str, float]:
+        return {"elapsed": time.perf_counter() - self._started + 1e-9}
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+        self._report(n)
+
+    def refresh(self) -> None:
+        """Draws nothing."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def _import_vllm() -> Any:

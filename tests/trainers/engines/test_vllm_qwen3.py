@@ -154,5 +154,5 @@ def test_a_model_that_cannot_be_loaded(qwen_folder, tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         VllmEngine(tmp_path / "none")
     with pytest.raises(UserError, match="vllm cannot load") as caught:
-        VllmEngine(qwen_folder, max_model_tokens=100_000)
+        VllmEngine(qwen_folder, cache_gib=1 / 1024)
     assert "\n" not in str(caught.value)

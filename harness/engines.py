@@ -1,0 +1,129 @@
+"""Engines by name, built for the front door: what each needs, and how the problems of a suite are asked through it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.problem import Problem
+from sdbench.tasks.prompts import math_question
+from sdbench.tasks.sampling.engine import Engine
+from sdbench.trainers.engines.openai import KEY_VARIABLE, Endpoint, OpenAIEngine
+
+EngineName = Literal["hf", "vllm", "openai"]
+
+
+class StudentFormat(Protocol):
+    """How problems in plain language are asked."""
+
+    @property
+    def name(self) -> str:
+        """Recorded with the results."""
+        ...
+
+    def student_prompt(self, problem: Problem) -> tuple[int, ...]:
+        """The ids, for the engine, of what the solver sees."""
+        ...
+
+
+class ServerChatFormat:
+    """The question as one user turn; the server's own chat template does the rest, thinking off where it can be."""
+
+    name = "server-chat"
+
+    def student_prompt(self, problem: Problem) -> tuple[int, ...]:
+        """The question's UTF-8 bytes, as ``OpenAIEngine.encode`` gives them."""
+        return tuple(math_question(problem.text).encode())
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineChoice:
+    """Which engine draws; ``base_url`` is the address of the server that ``openai`` asks.
+
+    Raises:
+        UserError: an address without ``openai``, or the other way round.
+    """
+
+    name: EngineName = "hf"
+    base_url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name == "openai" and not self.base_url:
+            raise UserError("--engine openai needs a server; give --base-url, such as http://localhost:8000/v1")
+        if self.name != "openai" and self.base_url:
+            raise UserError(f"--base-url has no meaning with --engine {self.name}; give --engine openai")
+
+
+@contextmanager
+def make_engine(
+    choice: EngineChoice,
+    *,
+    model: Path | str,
+    endpoint: Endpoint = "chat",
+    max_model_tokens: int | None = None,
+) -> Iterator[Engine]:
+    """The chosen engine, closed at the end.
+
+    Args:
+        choice: by name.
+        model: a model folder; for ``openai`` the server's name of a model.
+        endpoint: what ``openai`` asks: a finished prompt is for ``completions``, a user turn for ``chat``.
+        max_model_tokens: for ``vllm``: no prompt and completion together will be longer, so that its cache need not
+            hold more; None for the model's own limit.
+
+    Raises:
+        UserError: the engine is not installed, or it cannot use the model.
+    """
+    if choice.name == "openai":
+        assert choice.base_url is not None
+        key = os.environ.get(KEY_VARIABLE) or None
+        with OpenAIEngine(choice.base_url, model=str(model), endpoint=endpoint, key=key) as server:
+            yield server
+        return
+    if choice.name == "vllm":
+        from sdbench.trainers.engines.vllm import VllmEngine
+
+        with VllmEngine(model, max_model_tokens=max_model_tokens) as engine:
+            yield engine
+        return
+    from sdbench.trainers.engines.hf import HfEngine
+    from sdbench.trainers.local.policy import device_of
+    from sdbench.trainers.local.settings import LocalTrainerSettings
+    from sdbench.trainers.models import load_policy
+
+    yield HfEngine(*load_policy(model, device=device_of(LocalTrainerSettings())))
+
+
+@contextmanager
+def engine_for_problems(
+    choice: EngineChoice, *, model: Path | str, problems: Sequence[Problem], nano_form: bool, max_tokens: int
+) -> Iterator[tuple[Engine, StudentFormat | None]]:
+    """The chosen engine, and how these problems are asked through it: None for the nano suite's own form.
+
+    Args:
+        choice: by name.
+        model: as in ``make_engine``.
+        problems: all that will be asked.
+        nano_form: whether the tasks write their prompts themselves, finished, in the nano world's form.
+        max_tokens: the highest cap of a completion.
+
+    Raises:
+        UserError: as in ``make_engine``, or the tokenizer cannot write a problem.
+    """
+    if choice.name == "openai":
+        with make_engine(choice, model=model, endpoint="completions" if nano_form else "chat") as engine:
+            yield engine, None if nano_form else ServerChatFormat()
+        return
+    from sdbench.trainers.models import load_tokenizer
+    from sdbench.trainers.prompting import NanoFormat, choose_format
+
+    tokenizer = load_tokenizer(model)
+    prompt_format = NanoFormat(tokenizer) if nano_form else choose_format(tokenizer, problems)
+    longest = max(len(prompt_format.student_prompt(problem)) for problem in problems)
+    with make_engine(choice, model=model, max_model_tokens=longest + max_tokens) as engine:
+        yield engine, None if nano_form else prompt_format
