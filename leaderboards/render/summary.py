@@ -45,7 +45,8 @@ def _leader(board: Board, ranked: list[Row]) -> str:
         return f"{leader.label} stands alone: {score}."
     second = ranked[1]
     if second.rank == 1:
-        return f"{leader.label} and {second.label} are level at {score}."
+        *others, last = [row.label for row in ranked if row.rank == 1]
+        return f"{', '.join(others)} and {last} are level at {score}."
     pair = board.macro_pair(leader.label, second.label)
     if pair is None or pair.contrast is None:
         return f"{leader.label} is ahead: {score}. Its lead over {second.label} was not among the contrasts."

@@ -231,7 +231,8 @@ def test_headline_says_who_by_how_much_and_how_sure() -> None:
     assert points(contrast.estimate) in first
     assert headline(board)[1:] == ["Below base: mismatched_critique.", "Not told apart from base: null_wrapper."]
     near = build_board([result("a", SMALL), result("b", {**SMALL, "two": ["ccwn", "wwtw"]}, seed=0)])
-    assert "level" in headline(near)[0]
+    assert headline(near)[0].startswith("a and b are level at 37.5 %")
+    assert "a, b and c are level at" in headline(build_board([result(name, SMALL) for name in "abc"]))[0]
     unsure = build_board([result("a", SMALL), result("b", {**SMALL, "two": ["cwwn", "wwtw"]})])
     assert "not certain" in headline(unsure)[0]
     named = build_board([result("a", SMALL), result("b", {**SMALL, "two": ["cwwn", "wwtw"]})], contrasts=[("b", "a")])
