@@ -218,14 +218,17 @@ def _progress(what: str, row: Sequence[str]) -> None:
     print(what, *row, sep="  ", file=sys.stderr, flush=True)
 
 
+def _reading(path: Path) -> str | None:
+    """What a page has above its figures, written by hand and kept; None where there is no place for figures."""
+    if not path.exists():
+        return ""
+    above, heading, _ = path.read_text(encoding="utf-8").partition(f"{FIGURES}\n")
+    return above if heading else None
+
+
 def _write(path: Path, text: str) -> None:
-    """Write the figures; what a page at ``path`` has above them, a reading by hand, is kept."""
-    kept = ""
-    if path.exists():
-        above, heading, _ = path.read_text(encoding="utf-8").partition(f"{FIGURES}\n")
-        kept = above if heading else ""
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(kept + text, encoding="utf-8")
+    unfinished.write_text((_reading(path) or "") + text, encoding="utf-8")
     os.replace(unfinished, path)
 
 
@@ -240,6 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--boards {options.boards} --seed {options.seed}: at least one board, and no negative seed")
     if options.out is not None and not options.out.parent.is_dir():
         parser.error(f"--out {options.out}: no folder {options.out.parent}; create it first")
+    if options.out is not None and _reading(options.out) is None:
+        parser.error(f"--out {options.out}: that file has no line {FIGURES!r}; add it where the figures belong")
     command = f"{parser.prog} --boards {options.boards} --seed {options.seed}"
     if options.out is None:
         print(figures(boards=options.boards, seed=options.seed, command=command))

@@ -174,3 +174,12 @@ def test_bad_options_are_refused_before_any_work(arguments: list[str], capsys: p
         simulation.main(arguments)
     assert exit_.value.code == 2
     assert arguments[1] in capsys.readouterr().err
+
+
+def test_a_page_without_a_place_for_figures_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "thoughts.md"
+    page.write_text("# Written by hand\n")
+    with pytest.raises(SystemExit):
+        simulation.main(["--boards", "2", "--out", str(page)])
+    assert "no line '## Figures'" in capsys.readouterr().err
+    assert page.read_text() == "# Written by hand\n"
