@@ -30,6 +30,7 @@ from sdbench.tasks.sampling.engine import (
 from sdbench.tasks.sampling.seeds import sample_seed
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.sampling.store import DrawTiming, GroupKey, SampleStore, StoredSample, StoredVerdict
+from sdbench.tasks.scoring import check_answer_parser
 
 # Most samples handed to the engine at once. Each portion is stored as it is drawn: a killed run loses one at most.
 PORTION_SAMPLES = 1024
@@ -80,6 +81,9 @@ class SdbenchLM(LM):  # type: ignore[misc]
         model_digest: hash of the checkpoint; part of every sample's key.
         write_prompt: the prompt of a problem as token ids, where it is not lm-eval's own context string.
         progress: called with the number of samples that have become ready, stored ones included.
+
+    Raises:
+        UserError: the installed antlr is one with which math-verify fails.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
         write_prompt: PromptWriter | None = None,
         progress: Progress | None = None,
     ) -> None:
+        check_answer_parser()
         super().__init__()
         self._engine = engine
         self._sampling = sampling
@@ -230,7 +235,13 @@ class SdbenchLM(LM):  # type: ignore[misc]
         asked = []
         for (task, problem_id), request in first.items():
             doc = request.doc
-            problem = Problem(id=problem_id, text=doc["text"], answer=doc["answer"], task=task)
+            problem = Problem(
+                id=problem_id,
+                text=doc["text"],
+                answer=doc["answer"],
+                task=task,
+                relative_tolerance=doc.get("relative_tolerance"),
+            )
             prompt_ids = self._write_prompt(problem) if self._write_prompt else self._engine.encode(request.args[0])
             asked.append(
                 _Asked(

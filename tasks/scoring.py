@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from importlib.metadata import version
 
+from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import GradeItem, Grader, outcome_of
 from sdbench.tasks.metrics import avg_at_k, maj_at_k, outcome_shares, pass_at_k
 from sdbench.tasks.outcome import Outcome
 from sdbench.tasks.sampled_text import SampledText
 
+ANTLR_VERSION = "4.13.2"
 # As the task YAML names it: metrics come out of lm-eval under "avg@k,all_samples".
 FILTER_NAME = "all_samples"
 # Metric -> whether higher is better. "k" is the number of samples a problem had.
@@ -26,6 +29,9 @@ METRIC_NAMES = {
     "ungraded": False,
     "k": True,
 }
+# A model draws one long text k times over by chance on next to no problem.
+LONG_CHARACTERS = 200
+COPIED_SHARE = 0.1
 # What finish reasons tell; without them these shares are not zero but unknown.
 _NEED_FINISH_REASON = (Outcome.TRUNCATED, Outcome.UNFIT)
 
@@ -33,16 +39,19 @@ _NEED_FINISH_REASON = (Outcome.TRUNCATED, Outcome.UNFIT)
 def keep_all_samples(responses: Iterable[Iterable[str]], docs: Sequence[Mapping[str, str]]) -> list[list[str]]:
     """lm-eval filter: hands the whole list of samples of each problem on to ``process_results``.
 
-    Warns where every problem's samples are k copies of one text, which is what a cache or a fixed seed makes of k
-    draws (``lm_eval --use_cache``, ``--gen_kwargs seed=1``), as greedy decoding does. ``SampledText`` is known to have
-    been drawn with a seed of its own each: k copies of that are the model's doing.
+    Warns where problems' samples are k copies of one text, which is what a cache or a fixed seed makes of k draws
+    (``lm_eval --use_cache``, ``--gen_kwargs seed=1``), as greedy decoding does: where all problems' are, or a tenth of
+    them and the texts are long, as when a run was resumed from a cache. ``SampledText`` is known to have been drawn
+    with a seed of its own each: k copies of that are the model's doing.
     """
     samples = [list(problem_responses) for problem_responses in responses]
     several = [texts for texts in samples if len(texts) > 1 and not isinstance(texts[0], SampledText)]
-    if len(several) > 1 and all(len(set(texts)) == 1 for texts in several):
+    copied = [texts for texts in several if len(set(texts)) == 1]
+    long = [texts for texts in copied if len(texts[0]) >= LONG_CHARACTERS]
+    if len(several) > 1 and (len(copied) == len(several) or len(long) >= max(2, COPIED_SHARE * len(several))):
         warnings.warn(
-            f"each of {len(several)} problems had one text {len(several[0])} times over: the samples are greedy, "
-            "cached or drawn with one seed, and pass@k and maj@k say no more than avg@k",
+            f"{len(copied)} of {len(several)} problems had one text {len(copied[0])} times over: the samples are "
+            "greedy, cached or drawn with one seed, and pass@k and maj@k say no more than avg@k",
             stacklevel=2,
         )
     return samples
@@ -100,4 +109,19 @@ def _default_grader() -> Grader:
     """The grader of plain ``lm_eval``: one for the whole process, since its workers take a second to start."""
     from sdbench.tasks.grading.math_grader import MathGrader
 
+    check_answer_parser()
     return MathGrader()
+
+
+def check_answer_parser() -> None:
+    """Refuse an antlr with which math-verify fails on every percent answer; ``lm_eval[math]`` installs one.
+
+    Raises:
+        UserError: names the version that is there and the one that is needed.
+    """
+    found = version("antlr4-python3-runtime")
+    if found != ANTLR_VERSION:
+        raise UserError(
+            f"antlr4-python3-runtime {found} is installed, with which math-verify reads no percent answer; "
+            f"run `pip install antlr4-python3-runtime=={ANTLR_VERSION}` (and leave lm_eval's extra 'math' out)"
+        )

@@ -94,7 +94,7 @@ def test_filter_hands_every_sample_on() -> None:
 
 
 def test_filter_notices_clones_and_only_clones() -> None:
-    with pytest.warns(UserWarning, match="each of 2 problems had one text 3 times over"):
+    with pytest.warns(UserWarning, match="2 of 2 problems had one text 3 times over"):
         keep_all_samples([["a"] * 3, ["b"] * 3], [DOC, DOC])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
