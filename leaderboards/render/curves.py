@@ -103,7 +103,7 @@ class _Page:
         marks = legend(_series(curves, ascii_only=self._ascii_only), width=width) if chart else []
         return Group(
             Text("Learning curves: macro accuracy on validation problems, %", style="bold"),
-            *[Text(line, no_wrap=True) for line in (*chart, *marks)],
+            *[Text(line, overflow="fold") for line in (*chart, *marks)],
             Text(),
             table,
             *[Text(note, style="dim") for note in curve_notes([row.curve for row in self._rows])],

@@ -193,3 +193,16 @@ def test_json() -> None:
     assert curves_to_json([]) == []
     blank = mean_curves([seed_curve("blank", 0, {0: 0.1, 1: None})])
     assert curves_to_json(blank)[0]["accuracy"] == [0.1, None]
+
+
+def test_hostile_and_long_names_fold_and_are_never_obeyed() -> None:
+    name = "[red]x\x1b[31m|" + "y" * 100
+    (curve,) = mean_curves([seed_curve(name, 0, {0: 0.2, 10: 0.6})])
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    print_curves([curve], Console(file=stream, width=80))
+    stream.seek(0)
+    lines = stream.read().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "[red]x\\x1b[31m|" in "\n".join(lines)
+    assert sum(line.count("y" * 20) for line in lines) >= 5
+    assert "\x1b" not in render_curves_markdown([curve])
