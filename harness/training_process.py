@@ -78,6 +78,7 @@ def _read_tasks(lines: queue.Queue[str]) -> None:
 
 def _serve(request: dict[str, Any], lines: queue.Queue[str], reporter: PipeReporter) -> None:
     from sdbench.harness.stages.condition import run_condition
+    from sdbench.harness.stages.engine_apart import engine_apart
     from sdbench.harness.stages.pool import read_pool
     from sdbench.harness.stages.prepare import prepare_run
     from sdbench.tasks.grading.math_grader import MathGrader
@@ -97,7 +98,7 @@ def _serve(request: dict[str, Any], lines: queue.Queue[str], reporter: PipeRepor
     )
     by_name = {spec.name: spec for spec in plan.conditions}
     problems = read_pool(plan.directory)
-    with MathGrader() as grader:
+    with MathGrader() as grader, engine_apart(plan) as apart:
         while True:
             task = json.loads(lines.get())
             run_condition(
@@ -107,6 +108,7 @@ def _serve(request: dict[str, Any], lines: queue.Queue[str], reporter: PipeRepor
                 problems=problems,
                 grader=grader,
                 reporter=reporter,
+                apart=apart,
             )
             reporter.tell(event="done")
 

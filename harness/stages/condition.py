@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sdbench.harness.progress import Reporter
 from sdbench.harness.run_directory import ModelFolder, StepFolder, base_identity, write_result
 from sdbench.harness.stages.curves import curve_recorder
+from sdbench.harness.stages.engine_apart import engine_with
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.failed_training import read_failure, write_divergence
 from sdbench.harness.stages.prepare import LoadedBase, RunPlan
@@ -18,7 +19,7 @@ from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.store import SampleStore
 from sdbench.trainers.checkpoints import load_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec
-from sdbench.trainers.engines.hf import HfEngine
+from sdbench.trainers.local.rollout_engine import RolloutEngine
 from sdbench.trainers.local.trainer import read_record
 from sdbench.trainers.models import load_policy
 
@@ -31,6 +32,7 @@ def run_condition(
     problems: Sequence[Problem],
     grader: Grader,
     reporter: Reporter,
+    apart: RolloutEngine | None = None,
 ) -> None:
     """Train, and score the checkpoints that the recipe wants scored. What is finished already is not run again.
 
@@ -57,6 +59,7 @@ def run_condition(
             name=name,
             curve=curve_recorder(plan, folder, grader=grader),
             step_checkpoints=step_checkpoints(plan, folder),
+            apart=apart,
         )
     except FloatingPointError as error:
         failure = write_divergence(folder.failure, error)
@@ -71,6 +74,7 @@ def run_condition(
             training_seed=training_seed,
             grader=grader,
             reporter=reporter,
+            apart=apart,
         )
     # Scored last: its result is the marker that all of this is done.
     model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
@@ -85,6 +89,7 @@ def run_condition(
         training=summary_of(record),
         grader=grader,
         reporter=reporter,
+        apart=apart,
     )
 
 
@@ -102,6 +107,7 @@ def _evaluate_step(
     training_seed: int,
     grader: Grader,
     reporter: Reporter,
+    apart: RolloutEngine | None,
 ) -> None:
     """Score a checkpoint on the way of a training."""
     record = read_record(folder.checkpoint)
@@ -119,6 +125,7 @@ def _evaluate_step(
         training=summary_of(record),
         grader=grader,
         reporter=reporter,
+        apart=apart,
     )
 
 
@@ -134,6 +141,7 @@ def evaluate_model(
     training_seed: int | None = None,
     reveals: tuple[str, ...] = (),
     training: TrainingSummary | None = None,
+    apart: RolloutEngine | None = None,
 ) -> None:
     """Score one model of a run into its folder, unless its result stands there already."""
     shown_name = shown_name or name
@@ -141,9 +149,13 @@ def evaluate_model(
         reporter.note(f"{shown_name}: evaluated before")
         return
     total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
-    with reporter.stage(f"evaluating {shown_name}", total=total, unit="samples") as advance:
+    draws_apart = apart if plan.recipe.evaluation.engine == "vllm" else None
+    with (
+        reporter.stage(f"evaluating {shown_name}", total=total, unit="samples") as advance,
+        engine_with(loaded, draws_apart) as engine,
+    ):
         result = evaluate_checkpoint(
-            engine=HfEngine(loaded.model, loaded.tokenizer),
+            engine=engine,
             suite=plan.suite,
             k=plan.k,
             sampling=plan.sampling,

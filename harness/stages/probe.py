@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from sdbench.harness.progress import Reporter
 from sdbench.harness.stages.diagnose import base_diagnoser
+from sdbench.harness.stages.engine_apart import engine_apart, engine_with
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import RunPlan
@@ -26,12 +27,14 @@ from sdbench.harness.stages.workload import ConditionWork, PoolWork, Workload
 from sdbench.leaderboards.board import BASE
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.engine import Engine
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.sampling.store import SampleStore
 from sdbench.tasks.token_records import write_records
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.engines.hf import HfEngine
 from sdbench.trainers.local.pool import filter_by_solve_rate
+from sdbench.trainers.local.rollout_engine import RolloutEngine
 from sdbench.trainers.local.rollouts import Draw, draw_completions
 from sdbench.trainers.local.settings import StepCheckpoints, TrainerOutputs, TrainingProgress
 from sdbench.trainers.local.trainer import train_condition
@@ -41,6 +44,7 @@ _SECONDS = 4.0
 _WARM_UP_ROWS, _WARM_UP_SAMPLES = 96, 8
 _FILTER_ROWS = 512
 _TRAINING_STEPS = 3
+_ROWS_AT_ONCE_APART = 256  # vLLM's own limit of requests under way, unless it is told another
 _SEED_TASK = "probe"
 _Item = TypeVar("_Item")
 
@@ -154,32 +158,49 @@ def run_probe(plan: RunPlan, work: Workload, *, folder: Path, grader: Grader, re
     Raises:
         UserError: a condition cannot be trained.
     """
+    with engine_apart(plan) as apart:
+        return _run_probe(plan, work, folder=folder, grader=grader, reporter=reporter, apart=apart)
+
+
+def _run_probe(
+    plan: RunPlan,
+    work: Workload,
+    *,
+    folder: Path,
+    grader: Grader,
+    reporter: Reporter,
+    apart: RolloutEngine | None,
+) -> Probe:
     started = time.perf_counter()
-    engine = HfEngine(plan.base.model, plan.base.tokenizer)
-    with reporter.stage("probe: evaluation", total=0, unit="samples"):
-        lengths, seconds = _warm_up(plan, engine)
-        rows = max(1, int(_SECONDS / seconds))
-        evaluation = _evaluation(plan, lengths, rows=rows, engine=engine, grader=grader, folder=folder / "evaluation")
     pool, curve, diagnosis = None, None, None
     trainings: dict[str, TrainingProbe] = {}
     diverged: dict[str, str] = {}
-    if work.pool is not None:
-        with reporter.stage("probe: filter", total=0, unit="samples"):
-            pool = _pool(plan, work.pool, rows=rows, engine=engine, grader=grader)
-        problems = pool.kept if len(pool.kept) > 1 else plan.candidates[: pool.tried]
-    elif plan.directory.pool.is_file():
-        problems = tuple(make_pool(plan, engine=engine, grader=grader, reporter=reporter))
-    else:
-        problems = plan.candidates[: plan.recipe.problems.count]
-    if any(condition.curve_scorings for condition in work.conditions):
-        with reporter.stage("probe: learning curve", total=0, unit="samples"):
-            curve = _curve(plan, rows=rows, engine=engine, grader=grader)
+    with engine_with(plan.base, apart) as engine:
+        with reporter.stage("probe: evaluation", total=0, unit="samples"):
+            lengths, seconds = _warm_up(plan, engine)
+            rows = max(1, int(_SECONDS / seconds))
+            evaluation = _evaluation(
+                plan, lengths, rows=rows, engine=engine, grader=grader, folder=folder / "evaluation"
+            )
+        if work.pool is not None:
+            with reporter.stage("probe: filter", total=0, unit="samples"):
+                pool = _pool(plan, work.pool, rows=rows, engine=engine, grader=grader)
+            problems = pool.kept if len(pool.kept) > 1 else plan.candidates[: pool.tried]
+        elif plan.directory.pool.is_file():
+            problems = tuple(make_pool(plan, engine=engine, grader=grader, reporter=reporter))
+        else:
+            problems = plan.candidates[: plan.recipe.problems.count]
+        if any(condition.curve_scorings for condition in work.conditions):
+            with reporter.stage("probe: learning curve", total=0, unit="samples"):
+                curve = _curve(plan, rows=rows, engine=engine, grader=grader)
     for condition in work.conditions:
         if condition.trainings:
             name = condition.condition.name
             with reporter.stage(f"probe: training {name}", total=0, unit="rollouts"):
                 try:
-                    trainings[name] = _training(plan, condition, problems=problems, grader=grader, folder=folder / name)
+                    trainings[name] = _training(
+                        plan, condition, problems=problems, grader=grader, folder=folder / name, apart=apart
+                    )
                 except FloatingPointError as error:
                     diverged[name] = str(error)
     if work.diagnosed:
@@ -198,7 +219,7 @@ def run_probe(plan: RunPlan, work: Workload, *, folder: Path, grader: Grader, re
     )
 
 
-def _warm_up(plan: RunPlan, engine: HfEngine) -> tuple[dict[str, float], float]:
+def _warm_up(plan: RunPlan, engine: Engine) -> tuple[dict[str, float], float]:
     """Mean completion length by benchmark, and seconds a sample in one small batch."""
     benchmarks = plan.suite.benchmarks
     samples = min(plan.k, _WARM_UP_SAMPLES)
@@ -225,7 +246,7 @@ def _warm_up(plan: RunPlan, engine: HfEngine) -> tuple[dict[str, float], float]:
 
 
 def _evaluation(
-    plan: RunPlan, lengths: Mapping[str, float], *, rows: int, engine: HfEngine, grader: Grader, folder: Path
+    plan: RunPlan, lengths: Mapping[str, float], *, rows: int, engine: Engine, grader: Grader, folder: Path
 ) -> DrawProbe:
     """Some benchmarks of the suite (short, middling and long answers), all of it where that takes no longer."""
     by_length = sorted(plan.suite.benchmarks, key=lambda benchmark: lengths[benchmark.task])
@@ -264,11 +285,15 @@ def _evaluation(
         tokens=tokens,
         seconds=seconds / max(1, sum(drawn)) * tokens,
         stored_bytes=(_bytes_below(folder) + len(_json(result.model_dump(mode="json")))) / len(drawn),
-        is_whole_batch=len(chosen) > 1 or is_whole or limit * plan.k >= engine.max_batch_rows,
+        is_whole_batch=len(chosen) > 1 or is_whole or limit * plan.k >= _batch_rows(engine),
     )
 
 
-def _pool(plan: RunPlan, work: PoolWork, *, rows: int, engine: HfEngine, grader: Grader) -> PoolProbe:
+def _batch_rows(engine: Engine) -> int:
+    return engine.max_batch_rows if isinstance(engine, HfEngine) else _ROWS_AT_ONCE_APART
+
+
+def _pool(plan: RunPlan, work: PoolWork, *, rows: int, engine: Engine, grader: Grader) -> PoolProbe:
     training, settings = plan.recipe.training, plan.recipe.problems.filter
     assert settings is not None, "a pool that is filtered has a filter"
     tried = min(work.candidates, max(2, min(rows, _FILTER_ROWS) // settings.samples))
@@ -292,14 +317,14 @@ def _pool(plan: RunPlan, work: PoolWork, *, rows: int, engine: HfEngine, grader:
             tokens=filtered.completion_tokens / samples,
             seconds=seconds / samples,
             stored_bytes=len(_json(recorded)) / samples,
-            is_whole_batch=samples >= min(engine.max_batch_rows, work.portion * settings.samples),
+            is_whole_batch=samples >= min(_batch_rows(engine), work.portion * settings.samples),
         ),
         tried=tried,
         kept=filtered.kept,
     )
 
 
-def _curve(plan: RunPlan, *, rows: int, engine: HfEngine, grader: Grader) -> DrawProbe:
+def _curve(plan: RunPlan, *, rows: int, engine: Engine, grader: Grader) -> DrawProbe:
     assert plan.validation is not None, "a run with learning curves has validation problems"
     whole = plan.validation
     problems = _spread(whole.problems, max(1, rows // whole.k))
@@ -313,12 +338,18 @@ def _curve(plan: RunPlan, *, rows: int, engine: HfEngine, grader: Grader) -> Dra
         tokens=score.completion_tokens / score.samples,
         seconds=seconds / score.samples,
         stored_bytes=len(json.dumps(score.model_dump(mode="json"))) / score.samples,
-        is_whole_batch=score.samples >= min(engine.max_batch_rows, whole.samples),
+        is_whole_batch=score.samples >= min(_batch_rows(engine), whole.samples),
     )
 
 
 def _training(
-    plan: RunPlan, work: ConditionWork, *, problems: Sequence[Problem], grader: Grader, folder: Path
+    plan: RunPlan,
+    work: ConditionWork,
+    *,
+    problems: Sequence[Problem],
+    grader: Grader,
+    folder: Path,
+    apart: RolloutEngine | None,
 ) -> TrainingProbe:
     """A few steps of the real size, on a copy of the base."""
     spec = work.condition
@@ -353,6 +384,7 @@ def _training(
         grader=grader,
         critic=plan.critic,
         progress=weigh_state,
+        rollout_engine=apart if settings.rollout_engine == "vllm" else None,
     )
     seconds = time.perf_counter() - started
     steps = [

@@ -13,6 +13,7 @@ from sdbench.harness.run_directory import RunDirectory, write_json
 from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.condition import evaluate_model
 from sdbench.harness.stages.diagnose import diagnose_base
+from sdbench.harness.stages.engine_apart import engine_apart, engine_with
 from sdbench.harness.stages.failed_training import raise_for_failures
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import Purpose, RunPlan
@@ -21,7 +22,6 @@ from sdbench.harness.stages.rates import write_tuning
 from sdbench.harness.stages.trainings import TrainingTask, run_trainings
 from sdbench.leaderboards.board import BASE
 from sdbench.tasks.grading.math_grader import MathGrader
-from sdbench.trainers.engines.hf import HfEngine
 
 
 def execute_run(plan: RunPlan, *, jobs: int | None = None, reporter: Reporter | None = None) -> None:
@@ -48,17 +48,17 @@ def execute_run(plan: RunPlan, *, jobs: int | None = None, reporter: Reporter | 
 
 def _run_stages(plan: RunPlan, jobs: int | None, log: Path, reporter: Reporter) -> None:
     directory, base = plan.directory, plan.base
-    with MathGrader() as grader:
-        engine = HfEngine(base.model, base.tokenizer)
-        problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
-        evaluate_model(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter)
+    with MathGrader() as grader, engine_apart(plan) as apart:
+        with engine_with(base, apart if plan.recipe.training.rollout_engine == "vllm" else None) as engine:
+            problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
+        evaluate_model(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter, apart=apart)
         diagnose_base(plan, grader=grader, reporter=reporter)
         tasks = [
             TrainingTask(condition=condition.name, training_seed=seed)
             for seed in plan.recipe.training_seeds
             for condition in plan.conditions
         ]
-        run_trainings(plan, tasks, jobs=jobs, problems=problems, grader=grader, log=log, reporter=reporter)
+        run_trainings(plan, tasks, jobs=jobs, problems=problems, grader=grader, log=log, reporter=reporter, apart=apart)
     document = document_of([directory])
     write_document(directory, document)
     show_document(document)

@@ -11,6 +11,7 @@ from sdbench.leaderboards.schema import TrainingSummary
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.local.rollout_engine import RolloutEngine
 from sdbench.trainers.local.settings import (
     LearningCurve,
     ProgressCallback,
@@ -34,6 +35,7 @@ def train_stage(
     name: str,
     curve: LearningCurve | None = None,
     step_checkpoints: StepCheckpoints | None = None,
+    apart: RolloutEngine | None = None,
 ) -> TrainingRecord:
     """Train, or read back what a finished training spent."""
     outputs = TrainerOutputs(
@@ -58,6 +60,7 @@ def train_stage(
             critic=plan.critic,
             progress=progress,
             curve=curve,
+            rollout_engine=apart if plan.recipe.training.rollout_engine == "vllm" else None,
         )
 
     if folder.checkpoint.is_dir():

@@ -20,6 +20,7 @@ from sdbench.harness.stages.prepare import RunPlan
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
+from sdbench.trainers.local.rollout_engine import RolloutEngine
 
 # A process needs some seconds to load what it works with; fewer rollouts than these are sooner done without one.
 _WORTH_A_PROCESS_ROLLOUTS = 4_000
@@ -41,12 +42,14 @@ class TrainingProcessError(Exception):
 def default_jobs(plan: RunPlan, tasks: Sequence[TrainingTask]) -> int:
     """Trainings at once: as many as the processors allow, on a CPU whose threads the recipe fixes; else one.
 
-    Without ``training.cpu_threads`` torch takes every core for one training, and on a GPU two would share its memory.
+    Without ``training.cpu_threads`` torch takes every core for one training; on a GPU two would share its memory, and
+    each would have a vLLM of its own.
     """
     threads = plan.recipe.training.cpu_threads
     budgets = {spec.name: spec.budget for spec in plan.conditions}
     rollouts = sum(budgets[task.condition].steps * budgets[task.condition].rollouts_per_step for task in tasks)
-    if plan.base.device != "cpu" or threads is None:
+    apart = "vllm" in (plan.recipe.training.rollout_engine, plan.recipe.evaluation.engine)
+    if plan.base.device != "cpu" or threads is None or apart:
         return 1
     return max(1, min(available_cores() // threads, rollouts // _WORTH_A_PROCESS_ROLLOUTS))
 
@@ -65,6 +68,7 @@ def run_trainings(
     grader: Grader,
     log: Path,
     reporter: Reporter,
+    apart: RolloutEngine | None = None,
 ) -> None:
     """Carry out every task that is not finished; how many at once changes no number.
 
@@ -76,6 +80,7 @@ def run_trainings(
         grader: for trainings in this process.
         log: of this attempt; each process has one of its own beside it.
         reporter: told of every stage, several of them at a time.
+        apart: what draws in the place of the policy, for trainings in this process.
 
     Raises:
         UserError: a training cannot be done with these settings.
@@ -100,6 +105,7 @@ def run_trainings(
             problems=problems,
             grader=grader,
             reporter=reporter,
+            apart=apart,
         )
 
 

@@ -17,6 +17,7 @@ from sdbench.harness.recipes.rates import settings_but_rate
 from sdbench.harness.recipes.schema import Recipe
 from sdbench.harness.run_directory import CellFolder, RunDirectory, write_atomically, write_json
 from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.engine_apart import engine_apart
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import RunPlan, prepare_run
 from sdbench.harness.stages.run import write_head
@@ -39,6 +40,7 @@ from sdbench.tasks.problem import Problem
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.engines.hf import HfEngine
 from sdbench.trainers.local.contexts import TooManyUnbuiltError
+from sdbench.trainers.local.rollout_engine import RolloutEngine
 from sdbench.trainers.models import load_policy
 from sdbench.trainers.plugins import Plugin
 
@@ -113,7 +115,7 @@ def show_tuning(tuning: TuningFile, stream: TextIO | None = None) -> None:
 
 def _sweep(plan: RunPlan, reporter: Reporter) -> TuningFile:
     grid = _grid(plan.recipe)
-    with MathGrader() as grader:
+    with MathGrader() as grader, engine_apart(plan) as apart:
         engine = HfEngine(plan.base.model, plan.base.tokenizer)
         problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
         base = _base_score(plan, engine=engine, grader=grader, reporter=reporter)
@@ -124,7 +126,9 @@ def _sweep(plan: RunPlan, reporter: Reporter) -> TuningFile:
             while following := next_cells(cells, grid):
                 for rate, seed in following:
                     spec = condition.model_copy(update={"learning_rate": rate})
-                    cells.append(_cell(plan, spec, seed=seed, problems=problems, grader=grader, reporter=reporter))
+                    cells.append(
+                        _cell(plan, spec, seed=seed, problems=problems, grader=grader, reporter=reporter, apart=apart)
+                    )
     validation = _validation(plan)
     by_name = {name: _read_cells(plan.directory, name) for name in plan.recipe.conditions}
     complete = {name: cells for name, cells in by_name.items() if not next_cells(cells, grid)}
@@ -171,6 +175,7 @@ def _cell(
     problems: Sequence[Problem],
     grader: Grader,
     reporter: Reporter,
+    apart: RolloutEngine | None,
 ) -> TuningCell:
     """Train and score one cell. Its checkpoint, of no use afterwards, is removed once the cell is written down."""
     folder = plan.directory.cell(condition.name, condition.learning_rate, seed)
@@ -185,6 +190,7 @@ def _cell(
             grader=grader,
             reporter=reporter,
             name=name,
+            apart=apart,
         )
     except (FloatingPointError, TooManyUnbuiltError) as error:
         cell = _ended_cell(folder, condition, seed=seed, error=error)

@@ -57,7 +57,7 @@ def own_model(tmp_path: Path) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        head_dim=16,
+        head_dim=32,  # the least that vLLM attends with on a CPU
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         eos_token_id=tokenizer.eos_token_id,
@@ -69,58 +69,82 @@ def own_model(tmp_path: Path) -> Path:
     return tmp_path / "own"
 
 
-def test_two_steps_of_each_of_the_three_conditions(own_model: Path, tmp_path: Path) -> None:
+CONDITIONS = ["binary_reward", "reference_solution", "step_aligned_critique"]
+SETTINGS = [
+    "training.seeds=[0]",
+    'critic.name="scripted"',
+    "defaults.budget.steps=2",
+    "defaults.budget.rollouts_per_step=4",
+    "conditions.binary_reward.budget.group_size=4",
+    "problems.heldout_share=0.25",
+    "training.max_completion_tokens=12",
+    "evaluation.k=2",
+    "evaluation.sampling.max_tokens=12",
+]
+
+
+def run_three_conditions(own_model: Path, folder: Path, *arguments: str, settings: list[str]) -> None:
+    """``sdbench run`` of the three conditions for two steps each, in a process of its own."""
     rows = [
         {"problem": f"What is {n} + {n + 1}?", "answer": str(2 * n + 1), "solution": f"{n} + {n + 1} = {2 * n + 1}."}
         for n in range(1, 13)
     ]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "critic.py").write_text(CRITIC)
-    conditions = ["binary_reward", "reference_solution", "step_aligned_critique"]
-    settings = [
-        'training.weights="lora"',
-        "training.seeds=[0]",
-        'critic.name="scripted"',
-        "defaults.budget.steps=2",
-        "defaults.budget.rollouts_per_step=4",
-        "conditions.binary_reward.budget.group_size=4",
-        "problems.heldout_share=0.25",
-        "training.max_completion_tokens=12",
-        "evaluation.k=2",
-        "evaluation.sampling.max_tokens=12",
-    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "critic.py").write_text(CRITIC)
     done = subprocess.run(
         [
             str(Path(sys.executable).parent / "sdbench"),
             "run",
             "--condition",
-            *conditions,
+            *CONDITIONS,
             "--base",
             str(own_model),
             "--train-data",
             "rows.jsonl",
             "--plugin",
             "./critic.py",
-            *(part for setting in settings for part in ("--set", setting)),
+            *arguments,
+            *(part for setting in (*SETTINGS, *settings) for part in ("--set", setting)),
             "--out",
             "run",
         ],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+
+
+def check_run(run: Path) -> None:
+    """Two steps of each condition, checkpoints that load, contexts where there should be some, and a board."""
+    manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["prompt_format"] == "chat"
-    board = json.loads((tmp_path / "run/leaderboard.json").read_text())
-    assert {row["condition"] for row in board["rows"]} == {"base", *conditions}
+    board = json.loads((run / "leaderboard.json").read_text())
+    assert {row["condition"] for row in board["rows"]} == {"base", *CONDITIONS}
     assert all(row["benchmarks"].keys() == {"sdbench_heldout"} for row in board["rows"])
-    for condition in conditions:
-        (metrics,) = (tmp_path / "run").glob(f"conditions/{condition}/*/metrics.jsonl")
+    for condition in CONDITIONS:
+        (metrics,) = run.glob(f"conditions/{condition}/*/metrics.jsonl")
         assert len(metrics.read_text().splitlines()) == 2
-        (checkpoint,) = (tmp_path / "run").glob(f"conditions/{condition}/*/checkpoints/*/config.json")
+        (checkpoint,) = run.glob(f"conditions/{condition}/*/checkpoints/*/config.json")
         AutoModelForCausalLM.from_pretrained(checkpoint.parent)
-        (rollouts,) = (tmp_path / "run").glob(f"conditions/{condition}/*/rollouts/*.jsonl")
+        (rollouts,) = run.glob(f"conditions/{condition}/*/rollouts/*.jsonl")
         first = json.loads(rollouts.read_text().splitlines()[0])
         assert (first["context"] is None) == (condition == "binary_reward")
+
+
+def test_two_steps_of_each_of_the_three_conditions(own_model: Path, tmp_path: Path) -> None:
+    run_three_conditions(own_model, tmp_path, settings=['training.weights="lora"'])
+    check_run(tmp_path / "run")
+
+
+@pytest.mark.vllm
+def test_one_gpu_draws_with_vllm(own_model: Path, tmp_path: Path) -> None:
+    small = ["training.lora.rank=4", "training.vllm.cache_gib=1.0", "problems.filter.samples=2"]
+    small += ["problems.filter.solved_less_than=3"]
+    run_three_conditions(own_model, tmp_path, "--recipe", "one_gpu", settings=small)
+    check_run(tmp_path / "run")
+    board = json.loads((tmp_path / "run" / "leaderboard.json").read_text())
+    assert {row["settings"]["engine"] for row in board["rows"]} == {"vllm"}
+    recipe = json.loads((tmp_path / "run" / "recipe.resolved.json").read_text())
+    assert (recipe["training"]["rollout_engine"], recipe["training"]["dtype"]) == ("vllm", "bfloat16")

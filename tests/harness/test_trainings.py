@@ -140,18 +140,28 @@ def test_error_of_the_user_in_a_process_is_one_line(call: Call, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("device", "threads", "steps", "expected"),
-    [("cpu", 1, 1000, 4), ("cpu", 2, 1000, 2), ("cpu", None, 1000, 1), ("cuda", 1, 1000, 1), ("cpu", 1, 10, 1)],
+    ("device", "threads", "steps", "engine", "expected"),
+    [
+        ("cpu", 1, 1000, "hf", 4),
+        ("cpu", 2, 1000, "hf", 2),
+        ("cpu", None, 1000, "hf", 1),
+        ("cuda", 1, 1000, "hf", 1),
+        ("cpu", 1, 10, "hf", 1),
+        ("cpu", 1, 1000, "vllm", 1),
+    ],
 )
 def test_as_many_at_once_as_the_cpu_allows(
-    monkeypatch: pytest.MonkeyPatch, device: str, threads: int | None, steps: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, device: str, threads: int | None, steps: int, engine: str, expected: int
 ) -> None:
     from types import SimpleNamespace
 
     monkeypatch.setattr("sdbench.harness.stages.trainings.available_cores", lambda: 4)
     budget = SimpleNamespace(steps=steps, rollouts_per_step=32)
     plan: Any = SimpleNamespace(
-        recipe=SimpleNamespace(training=SimpleNamespace(cpu_threads=threads)),
+        recipe=SimpleNamespace(
+            training=SimpleNamespace(cpu_threads=threads, rollout_engine=engine),
+            evaluation=SimpleNamespace(engine="hf"),
+        ),
         base=SimpleNamespace(device=device),
         conditions=[SimpleNamespace(name="a", budget=budget)],
     )

@@ -22,6 +22,18 @@ class LoraSettings(StrictModel):
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
+class VllmSettings(StrictModel):
+    """``[training.vllm]``: what an engine apart may take. It changes no number but by vLLM's own rounding.
+
+    Attributes:
+        gpu_memory_share: of a GPU, for its weights and cache; it gives them back while the policy is trained.
+        cache_gib: without a GPU, memory for its cache.
+    """
+
+    gpu_memory_share: float = Field(default=0.5, gt=0, lt=1)
+    cache_gib: float = Field(default=2.0, gt=0)
+
+
 class LocalTrainerSettings(StrictModel):
     """Settings of the local trainer; what belongs to a condition (learning rate, budget, objective) stands there.
 
@@ -31,6 +43,8 @@ class LocalTrainerSettings(StrictModel):
         device: ``auto`` takes a GPU where there is one.
         cpu_threads: threads of torch's CPU kernels; None leaves torch's own choice, the machine's cores. A fixed number
             gives the same numbers on machines with more of them, and a small model gains little from a second.
+        rollout_engine: what draws: ``hf``, the policy itself, or ``vllm``, which takes its weights over after each
+            step. vLLM's repeats are not bit-equal.
         temperature: what rollouts are drawn at and what losses and ratios use. Nothing is filtered out.
         max_completion_tokens: the cap of a rollout, its end token included.
         max_teacher_tokens: the most that the teacher's prompt and the completion may hold together; None is as much
@@ -49,6 +63,8 @@ class LocalTrainerSettings(StrictModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     cpu_threads: int | None = Field(default=None, ge=1)
     gradient_checkpointing: bool = False
+    rollout_engine: Literal["hf", "vllm"] = "hf"
+    vllm: VllmSettings = VllmSettings()
     temperature: float = Field(default=1.0, gt=0)
     max_completion_tokens: int = Field(default=96, ge=1)
     max_teacher_tokens: int | None = Field(default=None, ge=2)

@@ -21,7 +21,7 @@ from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state, save_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec, GrpoSettings
 from sdbench.trainers.critic.critic import Critic
-from sdbench.trainers.engines.hf import HfEngine, max_positions
+from sdbench.trainers.engines.hf import max_positions
 from sdbench.trainers.feedback.materials import check_needs
 from sdbench.trainers.feedback.reasons import count_unbuilt
 from sdbench.trainers.feedback.registry import make_feedback
@@ -36,6 +36,7 @@ from sdbench.trainers.local.policy import (
     trained_parameters,
 )
 from sdbench.trainers.local.records import append_lines, keep_steps, metrics_row, rollout_row
+from sdbench.trainers.local.rollout_engine import LiveEngine, RolloutEngine
 from sdbench.trainers.local.rollouts import Draw, Group, ProblemOrder, draw_completions, grade_groups, outcome_counts
 from sdbench.trainers.local.settings import (
     LearningCurve,
@@ -68,6 +69,7 @@ def train_condition(
     critic: Critic | None = None,
     progress: ProgressCallback | None = None,
     curve: LearningCurve | None = None,
+    rollout_engine: RolloutEngine | None = None,
 ) -> TrainingRecord:
     """Train one condition from the base to its checkpoint; a killed training goes on where its state was saved.
 
@@ -85,12 +87,17 @@ def train_condition(
         critic: makes critiques where the feedback needs them.
         progress: told of every phase and step.
         curve: scores the weights meanwhile.
+        rollout_engine: draws in the place of the policy, with its weights; what ``settings.rollout_engine`` names.
 
     Raises:
         UserError: the condition cannot be trained with these settings, problems or base; too many contexts are
             unbuilt; or the outputs hold another training.
         FloatingPointError: the training has diverged.
     """
+    if (rollout_engine is None) != (settings.rollout_engine == "hf"):
+        raise ValueError(
+            f"settings.rollout_engine is {settings.rollout_engine!r}, but rollout_engine is {rollout_engine!r}"
+        )
     feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
     check_condition(condition, feedback=feedback, problems=problems, critic=critic)
     identity = _identity(condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic)
@@ -115,6 +122,7 @@ def train_condition(
         critic=critic,
         progress=progress,
         curve=curve,
+        rollout_engine=rollout_engine,
         identity=identity,
     )
     return training.run()
@@ -149,6 +157,7 @@ class _Training:
         critic: Critic | None,
         progress: ProgressCallback | None,
         curve: LearningCurve | None,
+        rollout_engine: RolloutEngine | None,
         identity: dict[str, Any],
     ) -> None:
         self.condition, self.feedback, self.settings, self.seed = condition, feedback, settings, seed
@@ -157,7 +166,7 @@ class _Training:
         self.device = device_of(settings)
         self.model, self.tokenizer = load_student(base, settings=settings, seed=seed)
         self.prompt_format: PromptFormat = choose_format(self.tokenizer, problems, settings=settings.prompts)
-        self.engine = HfEngine(causal_lm(self.model), self.tokenizer)
+        self.engine = LiveEngine(self.model, self.tokenizer, apart=rollout_engine)
         self.learner = Learner(
             model=self.model,
             teacher=make_teacher(condition.teacher, self.model),
@@ -283,8 +292,8 @@ class _Training:
 
     def _measure(self, curve: LearningCurve) -> None:
         self._say("validation")
-        with compute_context(self.settings):
-            score = curve.score(self.engine)
+        with compute_context(self.settings), self.engine.current(updates=self.spent.steps) as engine:
+            score = curve.score(engine)
         row = {
             "step": self.spent.steps,
             "rollouts": self.spent.rollouts,
@@ -298,10 +307,10 @@ class _Training:
         sampling = SamplingSettings(
             temperature=self.settings.temperature, max_tokens=self.settings.max_completion_tokens
         )
-        with compute_context(self.settings):
+        with compute_context(self.settings), self.engine.current(updates=self.spent.steps) as engine:
             return draw_completions(
                 draws,
-                engine=self.engine,
+                engine=engine,
                 prompt_format=self.prompt_format,
                 sampling=sampling,
                 group_size=self.condition.budget.group_size,
@@ -489,8 +498,8 @@ def _identity(
         "base_digest": model_digest(base),
         "problems_digest": hashlib.sha256(pool.encode()).hexdigest()[:16],
         "problem_count": len(problems),
-        # How often the state is saved and where it stops changes no weight.
-        "settings": settings.model_dump(mode="json", exclude={"save_state_every_steps", "max_unbuilt_share"}),
+        # How often the state is saved, where it stops and what memory an engine has changes no weight.
+        "settings": settings.model_dump(mode="json", exclude={"save_state_every_steps", "max_unbuilt_share", "vllm"}),
         "critic": None if critic is None else critic.name,
     }
     seedless = _digest(made_from)
