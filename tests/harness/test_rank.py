@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -263,3 +265,17 @@ def test_every_form_shows_every_part(call: Call, tmp_path: Path) -> None:
         assert "Learning curves" in text
         assert "rollouts" in text
     assert "| grpo | 1 | 32 |" in page
+
+
+def test_the_leaderboard_of_a_folder_loads_no_torch(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", [BASE, checkpoint("grpo", 0, "cccc", "cwww")], seeds=(0,))
+    write_curve(run, "grpo", 0, (0.2, 0.4, 0.6))
+    code = (
+        "import sys; from sdbench.harness.cli import main; code = main(sys.argv[1:]); "
+        "heavy = {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules); "
+        "assert not heavy, heavy; sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code, "leaderboard", str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Learning curves" in done.stdout
