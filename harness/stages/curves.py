@@ -31,9 +31,13 @@ def curve_recorder(plan: RunPlan, folder: ConditionFolder, *, grader: Grader) ->
 def curves_of(directory: RunDirectory) -> list[Curve]:
     """The learning curve of every condition whose training recorded one, over its finished seeds.
 
+    In the order of the recipe.
+
     Raises:
         UserError: a record is damaged.
     """
-    return mean_curves(
+    curves = mean_curves(
         read_curve(path, condition=name, training_seed=seed) for name, seed, path in directory.curve_files()
     )
+    order = list(directory.resolved_recipe()["conditions"]) if curves else []
+    return sorted(curves, key=lambda curve: order.index(curve.condition))

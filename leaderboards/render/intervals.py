@@ -41,16 +41,8 @@ class Axis:
 
 def choose_axis(intervals: Sequence[Interval]) -> Axis:
     """An axis in whole tens of percent that holds every interval, with at most six steps."""
-    return axis_over(
-        min((interval.low for interval in intervals), default=0.0),
-        max((interval.high for interval in intervals), default=1.0),
-    )
-
-
-def axis_over(low: float, high: float) -> Axis:
-    """An axis in whole tens of percent that holds these two shares, with at most six steps."""
-    tens_low = min(9, math.floor(10 * low + 1e-9))
-    tens_high = math.ceil(10 * high - 1e-9)
+    tens_low = min(9, math.floor(10 * min((interval.low for interval in intervals), default=0.0) + 1e-9))
+    tens_high = math.ceil(10 * max((interval.high for interval in intervals), default=1.0) - 1e-9)
     tens_high = max(tens_high, tens_low + 1)
     step = 1 if tens_high - tens_low <= 5 else 2
     if (tens_high - tens_low) % step:

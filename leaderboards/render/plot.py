@@ -8,13 +8,15 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdbench.leaderboards.render.intervals import Axis, axis_over
+from sdbench.leaderboards.render.intervals import Axis
 from sdbench.leaderboards.render.text import count
 
 # Told apart by shape in every font; a curve beyond them gets a letter, and they begin again after 34.
 MARKS = "ox+*#@%&" + string.ascii_uppercase
 _ROWS = 12
 _X_TICKS = 5
+_Y_TICKS = 6
+_Y_STEPS_PERCENT = (2, 5, 10, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ def draw_plot(series: Sequence[Series], *, x_label: str, y_label: str, width: in
     if not known:
         return []
     lines = _ASCII if ascii_only else _UNICODE
-    axis = axis_over(min(known), max(known))
+    axis = _y_axis(min(known), max(known))
     steps = round((axis.high - axis.low) / axis.step)
     rows_a_step = max(2, _ROWS // steps)
     labels = {index * rows_a_step: f"{100 * (axis.low + index * axis.step):.0f}" for index in range(steps + 1)}
@@ -94,6 +96,17 @@ def legend(series: Sequence[Series], *, width: int) -> list[str]:
 def mark(index: int) -> str:
     """The mark of the curve at this place."""
     return MARKS[index % len(MARKS)]
+
+
+def _y_axis(low: float, high: float) -> Axis:
+    """The finest axis in round percents that holds both shares with at most six steps."""
+    for step in _Y_STEPS_PERCENT:
+        bottom, top = math.floor(100 * low / step + 1e-9), math.ceil(100 * high / step - 1e-9)
+        if top <= bottom:
+            bottom, top = (bottom - 1, bottom) if bottom * step == 100 else (bottom, bottom + 1)
+        if top - bottom <= _Y_TICKS:
+            break
+    return Axis(bottom * step / 100, top * step / 100, step / 100)
 
 
 def _column(x: float, *, right: float, width: int) -> int:

@@ -240,6 +240,14 @@ def test_curves_and_rates_of_several_runs_bear_the_names_of_their_folders(call: 
     assert "a: Learning rates, not chosen by `sdbench tune`: grpo 0.0003." in call("leaderboard", "a", "b").out
 
 
+def test_curves_stand_in_the_order_of_the_recipe(tmp_path: Path) -> None:
+    results = [BASE, checkpoint("second", 0, "cccc", "cwww"), checkpoint("first", 0, "cccc", "wwww")]
+    run = make_run(tmp_path / "a", results, seeds=(0,))
+    for name in ("first", "second"):
+        write_curve(run, name, 0, (0.2, 0.4))
+    assert [curve.condition for curve in document_of([run]).curves] == ["second", "first"]
+
+
 def test_every_form_shows_every_part(call: Call, tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", [BASE, checkpoint("grpo", 0, "cccc", "cwww")], seeds=(0,))
     write_curve(run, "grpo", 0, (0.2, 0.4, 0.6))
