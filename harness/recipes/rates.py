@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from sdbench.harness.recipes.schema import Recipe
 from sdbench.leaderboards.tuning_file import TuningFile, read_tuning
 from sdbench.tasks.errors import UserError
@@ -35,7 +37,7 @@ def check_tuned_rates(recipe: Recipe, *, folder: Path | None, label: str) -> Non
             raise UserError(
                 f"{label}: {name} has no rate for condition {condition!r}; run `sdbench tune` or drop tuning.file"
             )
-        now, then = settings_but_rate(spec), tuning.conditions[condition]
+        now, then = settings_but_rate(spec), _as_of_today(tuning.conditions[condition], spec)
         if now != then:
             was, has = dict(flatten(then)), dict(flatten(now))
             key = next(key for key in (*was, *has) if was.get(key) != has.get(key))
@@ -50,6 +52,14 @@ def check_tuned_rates(recipe: Recipe, *, folder: Path | None, label: str) -> Non
                 f"{label}: conditions.{condition}.learning_rate = {spec.learning_rate:g}, but {name} chose {shown}; "
                 "set that, or drop tuning.file"
             )
+
+
+def _as_of_today(recorded: dict[str, Any], spec: ConditionSpec) -> dict[str, Any]:
+    """Recorded settings with those that came later at their defaults, which is how they were tuned."""
+    try:
+        return settings_but_rate(ConditionSpec.model_validate({**recorded, "learning_rate": spec.learning_rate}))
+    except ValidationError:
+        return recorded  # what this version does not know differs from all that it knows
 
 
 def check_reported_seeds(recipe: Recipe, *, folder: Path | None, label: str) -> None:
