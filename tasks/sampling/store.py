@@ -3,7 +3,10 @@
 Three files in one folder: ``samples.jsonl`` (what was drawn, no times in it), ``verdicts.jsonl`` (what a grader said,
 so that grading can be redone without drawing) and ``timings.jsonl``. Each begins with a header line naming its format
 version. One process writes at a time. A line that a crash left half-written is dropped and counted; any other broken
-one is an error.
+one is an error as soon as its group is asked for.
+
+Loading reads of each sample only its place, which stands at the head of its line, so that a million are there in
+seconds; a sample is parsed when its group is asked for. ``tests/perf/bench_store.py`` measures it against SQLite.
 """
 
 from __future__ import annotations
@@ -11,17 +14,18 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Verdict
 from sdbench.tasks.outcome import FinishReason
 
 FORMAT_VERSION = 1
+_INDEX_MARK = b',"index":'
 _Row = TypeVar("_Row")
 
 
@@ -96,7 +100,7 @@ class SampleStore:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.dropped_lines: Counter[str] = Counter()
-        self._samples: dict[GroupKey, dict[int, StoredSample]] | None = None
+        self._samples: dict[GroupKey, dict[int, StoredSample | _UnreadLine]] | None = None
 
     def add(self, samples: Sequence[StoredSample]) -> None:
         """Append samples; they are on disk when this returns.
@@ -121,7 +125,13 @@ class SampleStore:
         Raises:
             UserError: a broken line, a sample that stands there twice, or another format version.
         """
-        return MappingProxyType(self._loaded().get(group, {}))
+        held = self._loaded().get(group, {})
+        samples = {
+            index: found if isinstance(found, StoredSample) else self._parsed("samples", found, _sample_of)
+            for index, found in held.items()
+        }
+        held.update(samples)
+        return MappingProxyType(samples)
 
     @property
     def sample_count(self) -> int:
@@ -130,7 +140,7 @@ class SampleStore:
 
     def missing(self, group: GroupKey, k: int) -> list[int]:
         """The indices below ``k`` that still have to be drawn, ascending."""
-        held = self.samples(group)
+        held = self._loaded().get(group, {})
         return [index for index in range(k) if index not in held]
 
     def add_verdicts(self, verdicts: Sequence[StoredVerdict]) -> None:
@@ -139,8 +149,14 @@ class SampleStore:
 
     def verdicts(self, grader: str) -> dict[tuple[GroupKey, int], Verdict]:
         """The latest verdict of a grader on each sample, by group and index."""
-        rows = self._read("verdicts", _verdict_of)
-        return {(row.group, row.index): row.verdict for _, row in rows if row.grader == grader}
+        groups = _Groups()
+
+        def parse(line: bytes) -> StoredVerdict:
+            group, row = groups.split(line)
+            return _verdict_of(group, row)
+
+        rows = (self._parsed("verdicts", line, parse) for line in self._lines("verdicts"))
+        return {(row.group, row.index): row.verdict for row in rows if row.grader == grader}
 
     def add_timing(self, timing: DrawTiming) -> None:
         """Append how long a call took."""
@@ -148,19 +164,24 @@ class SampleStore:
 
     def timings(self) -> list[DrawTiming]:
         """All timings in the order of the calls."""
-        return [row for _, row in self._read("timings", lambda row: DrawTiming(**row))]
+        return [
+            self._parsed("timings", line, lambda text: DrawTiming(**json.loads(text)))
+            for line in self._lines("timings")
+        ]
 
-    def _loaded(self) -> dict[GroupKey, dict[int, StoredSample]]:
+    def _loaded(self) -> dict[GroupKey, dict[int, StoredSample | _UnreadLine]]:
         if self._samples is None:
-            held: dict[GroupKey, dict[int, StoredSample]] = {}
-            for number, sample in self._read("samples", _sample_of):
-                group = held.setdefault(sample.group, {})
-                if sample.index in group:
+            held: dict[GroupKey, dict[int, StoredSample | _UnreadLine]] = {}
+            groups = _Groups()
+            for line in self._lines("samples"):
+                place, index = self._parsed("samples", line, groups.place)
+                group = held.setdefault(place, {})
+                if index in group:
                     raise UserError(
-                        f"{self._path('samples')} line {number} repeats sample {sample.index} of "
-                        f"{sample.group.task}/{sample.group.problem_id}; delete that line"
+                        f"{self._path('samples')} line {line.number} repeats sample {index} of "
+                        f"{place.task}/{place.problem_id}; delete that line"
                     )
-                group[sample.index] = sample
+                group[index] = line
             self._samples = held
         return self._samples
 
@@ -218,26 +239,63 @@ class SampleStore:
                 f"{FORMAT_VERSION}; move the file away to draw anew"
             )
 
-    def _read(self, kind: str, parse: Callable[[dict[str, Any]], _Row]) -> list[tuple[int, _Row]]:
-        """The rows of a file with their line numbers."""
+    def _lines(self, kind: str) -> Iterator[_UnreadLine]:
+        """The lines of a file after its header."""
         path = self._path(kind)
         if not path.exists():
-            return []
+            return
         lines = path.read_bytes().split(b"\n")
         self.dropped_lines[path.name] = int(lines.pop() != b"")
         if not lines:
-            return []
+            return
         self._check_header(kind, lines[0])
-        rows: list[tuple[int, _Row]] = []
-        for number, line in enumerate(lines[1:], start=2):
-            try:
-                rows.append((number, parse(json.loads(line))))
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(
-                    f"{path} line {number} is broken ({type(error).__name__}: {error}): {line[:60]!r}; "
-                    "delete that line, what it held is made again"
-                ) from None
-        return rows
+        yield from map(_UnreadLine, range(2, len(lines) + 1), lines[1:])
+
+    def _parsed(self, kind: str, line: _UnreadLine, parse: Callable[[bytes], _Row]) -> _Row:
+        try:
+            return parse(line.text)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self._path(kind)} line {line.number} is broken ({type(error).__name__}: {error}): "
+                f"{line.text[:60]!r}; delete that line, what it held is made again"
+            ) from None
+
+
+class _UnreadLine(NamedTuple):
+    number: int
+    text: bytes
+
+
+class _Groups:
+    """The groups at the heads of lines, each read once: the samples of a group stand together, mostly.
+
+    A line is ``{GROUP,"index":I,REST``. Neither mark can stand within a string, where quotes are escaped.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, GroupKey] = {}
+
+    def split(self, line: bytes) -> tuple[GroupKey, dict[str, Any]]:
+        """The group, and what stands after it."""
+        head, mark, rest = line.partition(_INDEX_MARK)
+        if not mark:
+            return _group_of(json.loads(line)), json.loads(line)
+        group = self._known.get(head)
+        if group is None:
+            group = self._known[head] = _group_of(json.loads(head + b"}"))
+        return group, json.loads(b'{"index":' + rest)
+
+    def place(self, line: bytes) -> tuple[GroupKey, int]:
+        """The group and the index."""
+        head, mark, rest = line.partition(_INDEX_MARK)
+        group = self._known.get(head)
+        if group is None or not mark:
+            row = json.loads(line)
+            group = _group_of(row)
+            if not mark:
+                return group, _typed(row, "index", int)
+            self._known[head] = group
+        return group, int(rest[: rest.index(b",")])
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -247,7 +305,7 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 def _sample_row(sample: StoredSample) -> dict[str, Any]:
     row = {
-        **asdict(sample.group),
+        **vars(sample.group),
         "index": sample.index,
         "seed": sample.seed,
         "token_ids": sample.token_ids,
@@ -261,14 +319,15 @@ def _sample_row(sample: StoredSample) -> dict[str, Any]:
 
 
 def _verdict_row(row: StoredVerdict) -> dict[str, Any]:
-    return {**asdict(row.group), "index": row.index, "grader": row.grader, **asdict(row.verdict)}
+    return {**vars(row.group), "index": row.index, "grader": row.grader, **vars(row.verdict)}
 
 
 def _group_of(row: Mapping[str, Any]) -> GroupKey:
     return GroupKey(**{name: _typed(row, name, str) for name in GroupKey.__dataclass_fields__})
 
 
-def _sample_of(row: dict[str, Any]) -> StoredSample:
+def _sample_of(line: bytes) -> StoredSample:
+    row = json.loads(line)
     return StoredSample(
         group=_group_of(row),
         index=_typed(row, "index", int),
@@ -281,9 +340,9 @@ def _sample_of(row: dict[str, Any]) -> StoredSample:
     )
 
 
-def _verdict_of(row: dict[str, Any]) -> StoredVerdict:
+def _verdict_of(group: GroupKey, row: dict[str, Any]) -> StoredVerdict:
     return StoredVerdict(
-        group=_group_of(row),
+        group=group,
         index=_typed(row, "index", int),
         grader=_typed(row, "grader", str),
         verdict=Verdict(verdict=row["verdict"], rule=_typed(row, "rule", str), extracted=row["extracted"]),
