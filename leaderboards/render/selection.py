@@ -10,7 +10,7 @@ from rich.text import Text
 
 from sdbench.leaderboards.render.markdown import escape
 from sdbench.leaderboards.render.text import UNDEFINED, clean, limits, percent
-from sdbench.leaderboards.selection import Choice, SelectionRow, SelectionTable
+from sdbench.leaderboards.selection import Choice, SelectionTable
 
 _WIDTH = 80
 _TITLE = "Which checkpoint is reported: macro avg@k on the benchmarks, %"
@@ -23,7 +23,7 @@ def selection_notes(table: SelectionTable) -> list[str]:
     steps = sorted({row.kept for row in table.rows})
     shown = " or ".join(", ".join(map(str, kept)) for kept in steps)
     return [
-        f"Weights were kept after steps {shown}; each training seed takes its own, at @ (the steps taken). The board "
+        f"Weights were kept after steps {shown}; each training seed takes its own. The board "
         "reports the last. What is chosen on the test is optimistic: the problems that choose are those that are "
         "reported, and it is shown only to say by how much."
     ]
@@ -32,12 +32,13 @@ def selection_notes(table: SelectionTable) -> list[str]:
 def print_selection(table: SelectionTable, console: Console) -> None:
     """Print the table; a console narrower than 80 columns gets the layout of 80."""
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
-    shown.add_column("condition", max_width=22, overflow="fold")
+    shown.add_column("condition", min_width=22, max_width=22, overflow="fold")
     for head in ("last", "chosen on\nvalidation", "best on the test\n(optimistic)"):
-        shown.add_column(head, no_wrap=True)
+        shown.add_column(head, no_wrap=True, justify="right")
     ascii_only = not console.encoding.lower().startswith("utf")
     for row in table.rows:
-        shown.add_row(Text(clean(row.condition, ascii_only=ascii_only)), *map(Text, _cells(row)))
+        cells = [Text("\n".join(_cell(choice))) for choice in (row.last, row.chosen, row.best)]
+        shown.add_row(Text(clean(row.condition, ascii_only=ascii_only)), *cells)
     width = max(_WIDTH, console.width)
     console.print(Text(_TITLE, style="bold"))
     console.print(shown, width=width, crop=False)
@@ -47,8 +48,10 @@ def print_selection(table: SelectionTable, console: Console) -> None:
 
 def render_selection_markdown(table: SelectionTable) -> str:
     """The table as GitHub-flavoured Markdown."""
-    lines = [f"## {_TITLE}", "", "| condition | " + " | ".join(_HEADS) + " |", "| --- | --- | --- | --- |"]
-    lines += [f"| {escape(row.condition)} | " + " | ".join(_cells(row)) + " |" for row in table.rows]
+    lines = [f"## {_TITLE}", "", "| condition | " + " | ".join(_HEADS) + " |", "| --- | ---: | ---: | ---: |"]
+    for row in table.rows:
+        cells = [", ".join(_cell(choice)) for choice in (row.last, row.chosen, row.best)]
+        lines.append(f"| {escape(row.condition)} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *[escape(note) for note in selection_notes(table)]]) + "\n"
 
 
@@ -70,17 +73,13 @@ def selection_to_json(table: SelectionTable) -> dict[str, Any]:
     }
 
 
-def _cells(row: SelectionRow) -> list[str]:
-    return [_cell(row.last), _cell(row.chosen), _cell(row.best)]
-
-
-def _cell(choice: Choice | None) -> str:
+def _cell(choice: Choice | None) -> list[str]:
+    """The macro with its limits, and the steps that the seeds took."""
     if choice is None:
-        return _NOT_SCORED
-    if choice.macro is None:
-        return UNDEFINED
-    steps = ",".join(map(str, dict.fromkeys(choice.steps)))
-    return f"{percent(choice.macro.estimate)} [{limits(choice.macro)}] @{steps}"
+        return [_NOT_SCORED]
+    macro = choice.macro
+    shown = UNDEFINED if macro is None else f"{percent(macro.estimate)}  {limits(macro)}"
+    return [shown, "step " + ",".join(map(str, sorted(set(choice.steps))))]
 
 
 def _data(choice: Choice | None) -> dict[str, Any] | None:

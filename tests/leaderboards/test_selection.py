@@ -70,7 +70,7 @@ def test_what_was_not_scored_is_named_and_never_zero() -> None:
     print_selection(table, Console(file=stream, width=80, force_terminal=False))
     assert stream.getvalue().count("not scored") == 2
     assert max(map(len, stream.getvalue().splitlines())) <= 80
-    assert "| critique | 50.0 [" in render_selection_markdown(table)
+    assert "| critique | 50.0  " in render_selection_markdown(table)
     data = json.loads(json.dumps(selection_to_json(table)))
     assert data["rows"][0]["best_on_test_optimistic"] is None
     assert data["rows"][0]["last"]["steps"] == [60]
