@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-# Escaped characters are tokens of their own, so that "\{" opens nothing.
-_BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
+# Escaped characters are tokens of their own, so that "\{" opens nothing. Some texts were escaped once too often.
+_BRACES = re.compile(r"(?P<box>\\{1,2}(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 
 _WRAPPER = re.compile(r"\\(?:text|textrm|mathrm|textnormal|mbox)\s*\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[()\[\],;:! ]|\\q?quad(?![A-Za-z])|\$|&|\\\\|[{}*.]$|\s+")

@@ -1,17 +1,24 @@
-"""Deciding without a mathematics library whatever can be decided so; the rest is left as pairs for math-verify.
+"""Comparing two normalised answers by what they are: a choice, a number, words, a region, a matrix, a list, a formula.
 
-All answers here are normalised (``normalise``).
+Everything but formulas is decided here, by text and exact numbers. Single formulas are put to an oracle, which only
+grading workers have (``judging.py``); without one the comparison says None where it needs it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from sdbench.tasks.grading.brackets import Listing, read_listing
 from sdbench.tasks.grading.choice import gold_letter, read_letter
 from sdbench.tasks.grading.exact import numbers_equal, read_number
+from sdbench.tasks.grading.formula import is_formula, read_relation
+from sdbench.tasks.grading.intervals import Interval, read_region
+from sdbench.tasks.grading.matrices import Cells, read_matrix, read_vector
 from sdbench.tasks.grading.normalise import split_assignment, squeeze
+from sdbench.tasks.grading.words import is_prose, words_equal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,200 +29,288 @@ class Decided:
     rule: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Undecided:
-    """(gold, prediction) pairs that have to be equal, every one, for the prediction to be right."""
-
-    pairs: tuple[tuple[str, str], ...]
+_Item = TypeVar("_Item")
+Oracle = Callable[[str, str], Decided]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Listing:
-    """Several values: their brackets as written (empty for a bare list) and the values."""
+class Comparison:
+    """How two answers are compared.
 
-    brackets: str
-    items: tuple[str, ...]
+    Attributes:
+        oracle: decides single formulas; without it they stay open.
+        tolerance: relative, of decimals; None for exact ones.
+    """
 
-    @property
-    def is_ordered(self) -> bool:
-        """Tuples and intervals are ordered; sets and bare lists are not."""
-        return self.brackets[:1] in ("(", "[")
+    oracle: Oracle | None = None
+    tolerance: float | None = None
+
+    def decide(self, gold: str, prediction: str) -> Decided | None:
+        """Whether two normalised answers agree; None where that hangs on a formula and there is no oracle."""
+        gold_name, gold_value = split_assignment(gold)
+        prediction_name, prediction_value = split_assignment(prediction)
+        if squeeze(gold) == squeeze(prediction):
+            return Decided(equal=True, rule="same_text")
+        if gold_name and prediction_name and _differ(gold_name, prediction_name):
+            return self._ask(gold, prediction)
+        both_values = not any(_RELATION.search(text) for text in (gold_value, prediction_value))
+        # "y = 2x" answers "2x", but against an equation its left-hand side matters.
+        if not both_values and (_is_equation(gold_value) or _is_equation(prediction_value)):
+            gold_value, prediction_value = gold, prediction
+        return self._decide_values(expand_plus_minus(gold_value), expand_plus_minus(prediction_value))
+
+    def _decide_values(self, gold: str, prediction: str) -> Decided | None:
+        if squeeze(gold) == squeeze(prediction):
+            return Decided(equal=True, rule="same_text")
+        settled = self._decide_atoms(gold, prediction)
+        if settled is not None:
+            return settled
+        gold, prediction = _last_of_chain(gold), _last_of_chain(prediction)
+        for decide in (self._decide_matrices, self._decide_regions, self._decide_listings):
+            found, result = decide(gold, prediction)
+            if found:
+                return result
+        if r"\approx" in prediction:
+            return self._decide_approximation(gold, prediction)
+        kinds = {_kind(gold), _kind(prediction)}
+        if len(kinds) == 2 and None not in kinds:
+            return Decided(equal=False, rule="other_kind")
+        return self._ask(gold, prediction)
+
+    def _ask(self, gold: str, prediction: str) -> Decided | None:
+        return self.oracle(gold, prediction) if self.oracle is not None else None
+
+    def _decide_atoms(self, gold: str, prediction: str) -> Decided | None:
+        letter = gold_letter(gold)
+        if letter is not None and (named := read_letter(prediction)) is not None:
+            return Decided(equal=letter == named, rule="choice")
+        return self._decide_numbers(gold, prediction) or _decide_words(gold, prediction)
+
+    def _decide_numbers(self, gold: str, prediction: str) -> Decided | None:
+        gold_number, prediction_number = read_number(gold), read_number(prediction)
+        if gold_number is not None and prediction_number is not None:
+            equal = numbers_equal(gold_number, prediction_number, tolerance=self.tolerance)
+            return Decided(equal=equal, rule="exact_number")
+        for number, other in ((gold_number, prediction), (prediction_number, gold)):
+            if number is not None and number.base is not None and is_formula(other):
+                return Decided(equal=False, rule="exact_number")
+        # "6:30" is a time or a ratio, to math-verify one fifth.
+        gold_colon, prediction_colon = _read_colon(gold), _read_colon(prediction)
+        if gold_colon and prediction_colon:
+            return Decided(equal=gold_colon == prediction_colon, rule="ratio_or_time")
+        if (gold_colon and prediction_number is not None) or (prediction_colon and gold_number is not None):
+            return Decided(equal=False, rule="ratio_or_time")
+        if _same_but_decimal_comma(gold, prediction) or _same_but_decimal_comma(prediction, gold):
+            return Decided(equal=True, rule="decimal_comma")
+        return None
+
+    def _decide_approximation(self, gold: str, prediction: str) -> Decided | None:
+        """``A \\approx B`` says both; B counts only against a gold that is itself a decimal."""
+        exact, _, rounded = prediction.partition(r"\approx")
+        result = self._decide_values(gold, exact.strip())
+        gold_number = read_number(gold)
+        if result is not None and not result.equal and gold_number is not None and gold_number.decimal:
+            return self._decide_values(gold, rounded.strip())
+        return result
+
+    def _decide_matrices(self, gold: str, prediction: str) -> tuple[bool, Decided | None]:
+        gold_cells, prediction_cells = read_matrix(gold), read_matrix(prediction)
+        if gold_cells is None and prediction_cells is None:
+            return False, None
+        # A vector may be written as a tuple.
+        gold_cells = gold_cells or read_vector(gold)
+        prediction_cells = prediction_cells or read_vector(prediction)
+        if gold_cells is None or prediction_cells is None:
+            return False, None
+        if _shape(gold_cells) != _shape(prediction_cells) and not (_is_flat(gold_cells) and _is_flat(prediction_cells)):
+            return True, Decided(equal=False, rule="other_shape")
+        return True, self._in_order(_flatten(gold_cells), _flatten(prediction_cells), rule="matrix")
+
+    def _decide_regions(self, gold: str, prediction: str) -> tuple[bool, Decided | None]:
+        gold_region, prediction_region = read_region(gold), read_region(prediction)
+        if gold_region is None or prediction_region is None or not (gold_region.explicit or prediction_region.explicit):
+            return False, None
+        if len(gold_region.intervals) != len(prediction_region.intervals):
+            return False, None
+        return True, self._match(
+            gold_region.intervals, prediction_region.intervals, self._decide_intervals, rule="region"
+        )
+
+    def _decide_intervals(self, gold: Interval, prediction: Interval) -> Decided | None:
+        if (gold.low_closed, gold.high_closed) != (prediction.low_closed, prediction.high_closed):
+            return Decided(equal=False, rule="open_or_closed")
+        return self._in_order((gold.low, gold.high), (prediction.low, prediction.high), rule="region")
+
+    def _decide_listings(self, gold: str, prediction: str) -> tuple[bool, Decided | None]:
+        gold_list, prediction_list = read_listing(gold), read_listing(prediction)
+        if len(gold_list.items) < 2 and len(prediction_list.items) < 2:
+            return self._decide_single(gold_list, prediction_list)
+        if len(gold_list.items) < 2:
+            return self._decide_several_for_one(gold, prediction_list)
+        if len(prediction_list.items) < 2:
+            # What is read as one formula is one value.
+            return (True, Decided(equal=False, rule="several_values")) if is_formula(prediction) else (False, None)
+        if gold_list.is_ordered and prediction_list.is_ordered and gold_list.brackets != prediction_list.brackets:
+            return True, Decided(equal=False, rule="other_brackets")
+        if gold_list.is_ordered:
+            if gold_list.brackets != "()" and not prediction_list.is_ordered:
+                return False, None
+            return True, self._in_order(gold_list.items, prediction_list.items, rule="in_order")
+        if prediction_list.is_ordered:
+            # "p = 5, q = 2" is the pair (5, 2); of other lists a tuple keeps the order too.
+            return True, self._in_order(gold_list.items, prediction_list.items, rule="in_order")
+        gold_items, prediction_items = _without_repeats(gold_list.items), _without_repeats(prediction_list.items)
+        return True, self._match(gold_items, prediction_items, self.decide, rule="in_any_order")
+
+    def _decide_single(self, gold: Listing, prediction: Listing) -> tuple[bool, Decided | None]:
+        """One value, in brackets or not: "(5)" and "{5}" are 5, whatever the other side has."""
+        if not gold.items or not prediction.items or not (gold.brackets or prediction.brackets):
+            return False, None
+        if gold.brackets in ("", "()", "{}") and prediction.brackets in ("", "()", "{}"):
+            return True, self.decide(gold.items[0], prediction.items[0])
+        return False, None
+
+    def _decide_several_for_one(self, gold: str, prediction: Listing) -> tuple[bool, Decided | None]:
+        """Several values where one is asked for are right only if every one of them is."""
+        if not is_formula(gold) or prediction.is_ordered:
+            return False, None
+        results = [self.decide(gold, item) for item in prediction.items]
+        if any(result is not None and not result.equal for result in results):
+            return True, Decided(equal=False, rule="several_values")
+        return True, None if None in results else Decided(equal=True, rule="several_values")
+
+    def _in_order(self, gold: Sequence[str], prediction: Sequence[str], *, rule: str) -> Decided | None:
+        if len(gold) != len(prediction):
+            return Decided(equal=False, rule="other_length")
+        results: list[Decided | None] = []
+        for one, other in zip(gold, prediction, strict=True):
+            results.append(self.decide(one, other))
+            result = results[-1]
+            if result is not None and not result.equal:
+                return Decided(equal=False, rule=rule)
+        return None if None in results else Decided(equal=True, rule=rule)
+
+    def _match(
+        self,
+        gold: Sequence[_Item],
+        prediction: Sequence[_Item],
+        decide: Callable[[_Item, _Item], Decided | None],
+        *,
+        rule: str,
+    ) -> Decided | None:
+        """Match the values of two sets one to one."""
+        if len(gold) != len(prediction):
+            return Decided(equal=False, rule="other_length")
+        left_over, is_open = list(prediction), False
+        for one in gold:
+            results = [decide(one, other) for other in left_over]
+            match = next((index for index, result in enumerate(results) if result is not None and result.equal), None)
+            if match is not None:
+                del left_over[match]
+            elif all(result is not None for result in results):
+                return Decided(equal=False, rule=rule)
+            else:
+                is_open = True
+        return None if is_open else Decided(equal=True, rule=rule)
 
 
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
-_CONJUNCTION = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b)\s*,?\s*")
+_RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne)(?![A-Za-z])")
+_EQUATION = re.compile(r"=|\\ne(?![A-Za-z])")
 _COLON = re.compile(r"\d+(?:\s*:\s*\d+)+")
-_RELATIONS = ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\lt", r"\gt")
-_COMMAND = re.compile(r"\\[A-Za-z]+")
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}")
-_WORD = re.compile(r"[A-Za-z]{3,}")
-_FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"} | {
-    *("log", "exp", "sqrt", "min", "max", "gcd", "lcm", "mod"),
-}
-_PROSE_WORDS = 3
-
-
-def compare(gold: str, prediction: str) -> Decided | Undecided:
-    """Compare two normalised answers as far as text and exact numbers reach."""
-    gold_name, gold_value = split_assignment(gold)
-    prediction_name, prediction_value = split_assignment(prediction)
-    if gold_name and prediction_name and squeeze(gold_name) != squeeze(prediction_name):
-        return Undecided(pairs=((gold, prediction),))
-    gold_value, prediction_value = _expand_plus_minus(gold_value), _expand_plus_minus(prediction_value)
-    if squeeze(gold_value) == squeeze(prediction_value):
-        return Decided(equal=True, rule="same_text")
-    letter = gold_letter(gold)
-    if letter is not None and (named := read_letter(prediction)) is not None:
-        return Decided(equal=letter == named, rule="choice")
-    settled = _compare_numbers(gold_value, prediction_value) or _compare_words(gold_value, prediction_value)
-    if settled is not None:
-        return settled
-    listings = _compare_listings(gold_value, prediction_value)
-    if listings is not None:
-        return listings
-    # "y = 2x" answers "2x", but against an equation its left-hand side matters.
-    both_values = not any(sign in text for text in (gold_value, prediction_value) for sign in _RELATIONS)
-    return Undecided(pairs=((gold_value, prediction_value) if both_values else (gold, prediction),))
+_HALF_OF_DAY = re.compile(r"\s*(?:\\text\s*\{\s*)?[ap]\.?m\.?\s*\}?$", re.IGNORECASE)
+_LETTER_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?")
 
 
 def has_several_values(normalised: str) -> bool:
     """Whether an answer lists more than one value."""
-    return len(_read_listing(_expand_plus_minus(split_assignment(normalised)[1])).items) > 1
+    value = split_assignment(normalised)[1]
+    return r"\begin" not in value and len(read_listing(expand_plus_minus(value)).items) > 1
 
 
-def _expand_plus_minus(text: str) -> str:
+def expand_plus_minus(text: str) -> str:
     r"""``a+b, a-b`` for ``a \pm b``, which math-verify cannot read inside a fraction."""
-    listing = _read_listing(text)
-    if r"\pm" not in text or listing.is_ordered:
+    if r"\pm" not in text:
+        return text
+    listing = read_listing(text)
+    if listing.is_ordered and len(listing.items) > 1:
         return text
     expanded: list[str] = []
-    for item in listing.items:
-        signs = "+-" if item.count(r"\pm") == 1 and r"\mp" not in item else [r"\pm"]
-        expanded += [item.replace(r"\pm", sign).removeprefix("+").strip() for sign in signs]
+    for item in listing.items if len(listing.items) > 1 or listing.brackets == "{}" else (text,):
+        signs = "+-" if item.count(r"\pm") == 1 else [r"\pm"]
+        for sign, opposite in zip(signs, reversed(signs), strict=True):
+            one = item.replace(r"\pm", sign).replace(r"\mp", opposite if r"\pm" not in sign else r"\mp")
+            name, value = split_assignment(one.strip())
+            expanded.append((f"{name} = " if name else "") + value.strip().removeprefix("+").strip())
     return ", ".join(expanded)
 
 
-def _compare_numbers(gold: str, prediction: str) -> Decided | None:
-    gold_number, prediction_number = read_number(gold), read_number(prediction)
-    if gold_number is not None and prediction_number is not None:
-        return Decided(equal=numbers_equal(gold_number, prediction_number), rule="exact_number")
-    # "6:30" is a time or a ratio, to math-verify one fifth.
-    gold_colon, prediction_colon = _COLON.fullmatch(gold) is not None, _COLON.fullmatch(prediction) is not None
-    if (gold_colon or gold_number is not None) and (prediction_colon or prediction_number is not None):
-        return Decided(equal=False, rule="ratio_or_time")
-    if gold_number is not None and len(_read_listing(prediction).items) > 1:
-        return Decided(equal=False, rule="several_values")
-    return None
+def _differ(gold_name: str, prediction_name: str) -> bool:
+    """Whether two names are of two things; only single letters are, since words for one thing vary."""
+    gold_name, prediction_name = squeeze(gold_name), squeeze(prediction_name)
+    letters = _LETTER_NAME.fullmatch(gold_name) and _LETTER_NAME.fullmatch(prediction_name)
+    return gold_name != prediction_name and bool(letters)
 
 
-def _compare_words(gold: str, prediction: str) -> Decided | None:
-    gold_words, prediction_words = _words(gold), _words(prediction)
-    if gold_words is not None and gold_words == prediction_words:
-        return Decided(equal=True, rule="words")
-    # Fewer letters may be a product ("ab") and are left to math-verify.
-    if gold_words is not None and any(len(word) > 3 for word in gold_words.split()):
-        return Decided(equal=False, rule="words")
-    if (
-        sum(
-            word.lower() not in _FUNCTIONS
-            for word in _WORD.findall(_COMMAND.sub(" ", _ENVIRONMENT.sub(" ", prediction)))
-        )
-        >= _PROSE_WORDS
-    ):
-        return Decided(equal=False, rule="prose")
-    return None
+def _is_equation(text: str) -> bool:
+    return _EQUATION.search(text) is not None and len(read_listing(text).items) < 2
 
 
-def _words(text: str) -> str | None:
-    """A text of words alone, folded to one spelling; None where it may be mathematics (a single letter, a function)."""
-    folded = " ".join(
-        re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).replace("-", " ").strip(" .'\"()").casefold().split()
+def _decide_words(gold: str, prediction: str) -> Decided | None:
+    equal = words_equal(gold, prediction)
+    if equal is not None:
+        return Decided(equal=equal, rule="words")
+    return Decided(equal=False, rule="prose") if is_prose(prediction) else None
+
+
+def _last_of_chain(text: str) -> str:
+    """``105`` for ``35 + 70 = 105``, a chain of numbers alone; any other text as it is."""
+    relation = read_relation(
+        text.removeprefix("(").removesuffix(")") if text.count("(") == text.count(")") == 1 else text
     )
-    is_words = re.fullmatch(r"[^\W\d_]{2,}(?: [^\W\d_]+)*", folded) is not None
-    return folded if is_words and not (_FUNCTIONS | {"pi", "infinity"}) & set(folded.split()) else None
+    if relation is None or relation[0] != "=" or relation[1].names:
+        return text
+    return text.strip("()").rpartition("=")[2].strip()
 
 
-def _compare_listings(gold: str, prediction: str) -> Decided | Undecided | None:
-    gold_list, prediction_list = _read_listing(gold), _read_listing(prediction)
-    if len(gold_list.items) < 2 or len(prediction_list.items) < 2:
-        return None
-    if gold_list.is_ordered:
-        same_brackets = gold_list.brackets == prediction_list.brackets
-        if not same_brackets and not (gold_list.brackets == "()" and prediction_list.brackets in ("", "{}")):
-            return Decided(equal=False, rule="other_brackets") if prediction_list.is_ordered else None
-        return _compare_in_order(gold_list.items, prediction_list.items)
-    if prediction_list.is_ordered:
-        return None
-    return _compare_in_any_order(gold_list.items, prediction_list.items)
+def _kind(text: str) -> str | None:
+    """``value``, ``relation``, ``region``, ``matrix`` or ``several``; None where it is none of these for certain."""
+    if is_formula(text):
+        return "value"
+    if read_matrix(text) is not None:
+        return "matrix"
+    region = read_region(text)
+    if region is not None and region.explicit:
+        return "region"
+    relation = read_relation(text)
+    if relation is not None:
+        # An inequality in several letters may still be a region of one.
+        return "relation" if relation[0] == "=" else None
+    # A tuple may be an interval.
+    return "several" if region is None and len(read_listing(text).items) > 1 else None
 
 
-def _compare_in_order(gold: Sequence[str], prediction: Sequence[str]) -> Decided | Undecided:
-    if len(gold) != len(prediction):
-        return Decided(equal=False, rule="other_length")
-    results = [compare(one, other) for one, other in zip(gold, prediction, strict=True)]
-    if any(isinstance(result, Decided) and not result.equal for result in results):
-        return Decided(equal=False, rule="in_order")
-    pairs = tuple(pair for result in results if isinstance(result, Undecided) for pair in result.pairs)
-    return Undecided(pairs=pairs) if pairs else Decided(equal=True, rule="in_order")
+def _read_colon(text: str) -> tuple[int, ...]:
+    """The numbers of a time or a ratio; empty where it is neither."""
+    text = _HALF_OF_DAY.sub("", text)
+    return tuple(int(part) for part in text.split(":")) if _COLON.fullmatch(text) else ()
 
 
-def _compare_in_any_order(gold: Sequence[str], prediction: Sequence[str]) -> Decided | None:
-    """Match the values of two sets; None where one could not be compared without math-verify."""
-    gold, prediction = _without_repeats(gold), _without_repeats(prediction)
-    if len(gold) * len(prediction) > 400:
-        return None
-    left_over = list(prediction)
-    decided = True
-    for one in gold:
-        results = [compare(one, other) for other in left_over]
-        match = next((i for i, result in enumerate(results) if isinstance(result, Decided) and result.equal), None)
-        if match is not None:
-            del left_over[match]
-        elif all(isinstance(result, Decided) for result in results):
-            return Decided(equal=False, rule="in_any_order")
-        else:
-            decided = False
-    if not decided:
-        return None
-    return Decided(equal=not left_over, rule="in_any_order")
+def _same_but_decimal_comma(one: str, other: str) -> bool:
+    """Whether the first is a decimal with a comma ("1,22") and the second the same with a point."""
+    return re.fullmatch(r"-?\d+,\d+", one) is not None and one.replace(",", ".") == other
 
 
 def _without_repeats(items: Sequence[str]) -> list[str]:
     return list({squeeze(item): item for item in items}.values())
 
 
-def _read_listing(text: str) -> _Listing:
-    """The values at the top level of a list, set, tuple or interval; one value where it is none of these."""
-    text = text.replace("\\{", "{").replace("\\}", "}")
-    brackets = ""
-    if text[:1] in _PAIRS and _closing_index(text) == len(text) - 1 and text[-1] in ")]}":
-        brackets, text = text[0] + text[-1], text[1:-1]
-    if brackets[:1] not in ("(", "["):
-        text = _CONJUNCTION.sub(", ", text)
-    items = _split(text, ";")
-    if len(items) < 2:
-        items = _split(text, ",")
-    return _Listing(brackets=brackets, items=tuple(item.strip() for item in items))
+def _shape(cells: Cells) -> tuple[int, int]:
+    return len(cells), len(cells[0])
 
 
-def _closing_index(text: str) -> int:
-    """Where the bracket that opens the text is closed, of whatever kind (intervals mix them); -1 where it is not."""
-    depth = 0
-    for index, character in enumerate(text):
-        depth += (character in "([{") - (character in ")]}")
-        if depth == 0:
-            return index
-    return -1
+def _is_flat(cells: Cells) -> bool:
+    return 1 in _shape(cells)
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split at the separators that stand in no bracket; empty parts are dropped."""
-    parts = [""]
-    depth = 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        if character == separator and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part for part in parts if part.strip()]
+def _flatten(cells: Cells) -> list[str]:
+    return [cell for row in cells for cell in row]

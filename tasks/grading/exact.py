@@ -25,38 +25,44 @@ _FRAC = re.compile(
     rf"(?P<whole>\d+)?\s*\\frac\{{\s*(?P<sign>-)?\s*(?P<top>{_DECIMAL})\s*\}}\{{\s*(?P<bottom>{_DECIMAL})\s*\}}"
 )
 _BASE = re.compile(r"(?P<digits>(?=[A-Za-z]*\d)[0-9A-Za-z]+)\s*_\s*\{?\s*(?:\\text\{)?\s*(?P<base>\d{1,2})\s*\}{0,2}")
-# After a number: words in \text, or plain words of two letters and more, with a power.
+# After a number: words in \text, or plain words of two letters and more, joined by "/", "per" or a dot, with powers.
+_UNIT_WORD = r"(?:\\text\s*\{[^{}]*\}|(?<![A-Za-z])[^\W\d_]{2,}\.?)"
+_UNIT_POWER = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?"
 _UNIT = re.compile(
-    r"(?P<number>.*?[\d})])\s*(?:\\text\s*\{(?P<text>[^{}]*)\}|\s(?P<words>[A-Za-z]{2,}(?:[ ][A-Za-z]+){0,4}))"
-    r"\s*(?:\^\s*\{?\d\}?)?"
+    rf"(?P<number>.*?[\d}})!%])\s*(?P<unit>{_UNIT_WORD}{_UNIT_POWER}"
+    rf"(?:\s*(?:/|\\cdot)?\s*(?:{_UNIT_WORD}|(?<=/)[a-z]){_UNIT_POWER}){{0,5}})"
 )
 _NOT_UNITS = re.compile(
-    r"\b(?:and|or|mod|pi|e|i|to|sqrt|log|ln|sin|cos|tan|inf|infinity|base|factorial|squared|cubed|dozen|hundred"
-    r"|thousand|million|billion|trillion)\b|\d"
+    r"(?<![^\W\d_])(?:and|or|mod|pi|e|i|to|sqrt|log|ln|exp|sin|cos|tan|sec|csc|cot|inf|infinity|base|factorial|squared|cubed"
+    r"|is|are|not|if|for|where|with|than|least|most|plus|minus|times)(?![^\W\d_])|\\text\s*\{[^{}]*\d"
 )
-# Units that a value hangs on, by their usual spellings; any other word after a number only names what is counted.
+_SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALE = re.compile(rf"(?P<scale>{'|'.join(_SCALES)})s?(?![^\W\d_])\s*", re.IGNORECASE)
+_NUMBER_WORDS = {
+    word: value
+    for value, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+        " seventeen eighteen nineteen twenty".split()
+    )
+}
+# Units that a value hangs on: what they measure and how many base units they are; any other word after a number only
+# names what is counted.
 _MEASURES = {
-    spelling: measure
-    for measure, spellings in {
-        "mm": "mm millimeter millimetre",
-        "cm": "cm centimeter centimetre",
-        "m": "m meter metre",
-        "km": "km kilometer kilometre",
-        "in": "in inch inches",
-        "ft": "ft foot feet",
-        "yd": "yd yard",
-        "mi": "mi mile",
-        "s": "s sec second",
-        "min": "min minute",
-        "h": "h hr hour",
-        "d": "day",
-        "g": "g gram",
-        "kg": "kg kilogram",
-        "degree": "degree deg",
-        "radian": "radian rad",
-        "cent": "cent",
-        "dollar": "dollar usd",
+    spelling: (quantity, Fraction(factor))
+    for quantity, units in {
+        "length": {
+            **{"mm millimeter millimetre": "1/1000", "cm centimeter centimetre": "1/100", "m meter metre": "1"},
+            **{"km kilometer kilometre": "1000", "in inch inche": "0.0254", "ft foot feet": "0.3048"},
+            **{"yd yard": "0.9144", "mi mile": "1609.344", "nm nanometer": "1/1000000000", "micrometer": "1/1000000"},
+        },
+        "time": {"s sec second": "1", "min minute": "60", "h hr hour": "3600", "day": "86400", "week": "604800"},
+        "mass": {"mg milligram": "1/1000", "g gram": "1", "kg kilogram": "1000"},
+        "angle": {"degree deg": "1"},
+        "radian": {"radian rad": "1"},
+        "money": {"cent": "1/100", "dollar usd": "1"},
+        "volume": {"ml milliliter millilitre": "1/1000", "l liter litre": "1"},
     }.items()
+    for spellings, factor in units.items()
     for spelling in spellings.split()
 }
 _DEGREE = "^{\\circ}"
@@ -71,12 +77,14 @@ class ExactNumber:
         percent: whether a percent sign stood after it.
         decimal: whether it was written with a decimal point or a power of ten.
         base: the base it was written in, None for plain decimal notation.
+        integer: whether it was written as a plain integer.
         unit: the words after it, None where there are none.
     """
 
     value: Fraction
     percent: bool = False
     decimal: bool = False
+    integer: bool = False
     base: int | None = None
     unit: str | None = None
 
@@ -91,14 +99,19 @@ def read_number(normalised: str) -> ExactNumber | None:
     text = split_assignment(normalised)[1]
     if (based := _BASE.fullmatch(text)) is not None:
         return _read_based(based["digits"], int(based["base"]))
+    if text.casefold() in _NUMBER_WORDS:
+        return ExactNumber(value=Fraction(_NUMBER_WORDS[text.casefold()]), integer=True)
     unit: str | None = None
+    scale = 1
     if text.endswith(_DEGREE):
         text, unit = text.removesuffix(_DEGREE).strip(), "degree"
     elif (match := _UNIT.fullmatch(text)) is not None:
-        words = (match["text"] if match["words"] is None else match["words"]).strip().lower()
+        words = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", match["unit"]).strip().lower()
         if _NOT_UNITS.search(words):
             return None
-        text, unit = match["number"].strip(), words
+        if (scaled := _SCALE.match(words)) is not None:
+            scale, words = _SCALES[scaled["scale"].lower()], words[scaled.end() :]
+        text, unit = match["number"].strip(), words or None
     percent = text.endswith("%")
     text = text.removesuffix("%").strip()
     negative = text.startswith("-")
@@ -107,31 +120,53 @@ def read_number(normalised: str) -> ExactNumber | None:
     if read is None:
         return None
     value, decimal = read
-    return ExactNumber(value=-value if negative else value, percent=percent, decimal=decimal, unit=unit)
+    return ExactNumber(
+        value=(-value if negative else value) * scale,
+        percent=percent,
+        decimal=decimal,
+        integer=text.isdigit() and scale == 1,
+        unit=unit,
+    )
 
 
-def numbers_equal(gold: ExactNumber, prediction: ExactNumber) -> bool:
+def numbers_equal(gold: ExactNumber, prediction: ExactNumber, *, tolerance: float | None = None) -> bool:
     """Whether two numbers agree.
 
-    Two known measures have to be the same one (5 cm is not 5 m); words that only name what is counted, or a unit on one
-    side alone, do not matter, since problems name the unit they ask for. A percent sign on one side only is read either
-    way (28 % is 28 where a percentage was asked for, and 0.28). A number in base n equals only one written in a base.
+    Two known measures are converted (5 cm is 50 mm, and neither 5 km nor 5 s); words that only name what is counted, or
+    a unit on one side alone, do not matter, since problems name the unit they ask for. A percent sign on one side only
+    is read either way (28 % is 28 where a percentage was asked for, and 0.28). A number in base n equals only one
+    written in a base.
+
+    Args:
+        gold, prediction: the numbers.
+        tolerance: how far a number that is not a plain integer may be off, relative to the gold; by default decimals
+            are exact, but for one that stands for a fraction which never ends (``RELATIVE_TOLERANCE``).
     """
     if (gold.base is None) != (prediction.base is None):
         return False
-    measures = {measure for number in (gold, prediction) if (measure := _measure(number.unit)) is not None}
-    if len(measures) > 1:
-        return False
+    factor = Fraction(1)
+    gold_measure, prediction_measure = _measure(gold.unit), _measure(prediction.unit)
+    if gold_measure is not None and prediction_measure is not None:
+        if gold_measure[0] != prediction_measure[0]:
+            return False
+        factor = prediction_measure[1] / gold_measure[1]
     if gold.percent == prediction.percent:
-        return _values_equal(gold, prediction, gold.value, prediction.value)
+        return _values_equal(gold, prediction, gold.value, prediction.value * factor, tolerance)
     gold_reading = gold.value / 100 if gold.percent else gold.value
     prediction_reading = prediction.value / 100 if prediction.percent else prediction.value
-    return gold.value == prediction.value or _values_equal(gold, prediction, gold_reading, prediction_reading)
+    return any(
+        _values_equal(gold, prediction, *pair, tolerance)
+        for pair in ((gold.value, prediction.value), (gold_reading, prediction_reading))
+    )
 
 
-def _values_equal(gold: ExactNumber, prediction: ExactNumber, left: Fraction, right: Fraction) -> bool:
+def _values_equal(
+    gold: ExactNumber, prediction: ExactNumber, left: Fraction, right: Fraction, tolerance: float | None
+) -> bool:
     if left == right:
         return True
+    if tolerance is not None and not (gold.integer and prediction.integer):
+        return abs(left - right) <= Fraction(tolerance) * abs(left)
     # Two numbers that both end, or both are fractions, have no rounding to forgive.
     for rounded, exact, exact_value in ((gold, prediction, right), (prediction, gold, left)):
         if rounded.decimal and not exact.decimal and not _terminates(exact_value):
@@ -139,9 +174,14 @@ def _values_equal(gold: ExactNumber, prediction: ExactNumber, left: Fraction, ri
     return False
 
 
-def _measure(unit: str | None) -> str | None:
-    words = (unit or "").rstrip(".")
-    return _MEASURES.get(words) or _MEASURES.get(words.removesuffix("s"))
+def _measure(unit: str | None) -> tuple[str, Fraction] | None:
+    """What a unit measures and its size; of a unit with a power the power is part of what it measures."""
+    words = re.sub(r"[\s{}]", "", unit or "").rstrip(".")
+    name, mark, power = words.partition("^")
+    known = _MEASURES.get(name) or _MEASURES.get(name.removesuffix("s"))
+    if known is None or not power.isdigit():
+        return known if not mark else None
+    return f"{known[0]}^{power}", known[1] ** int(power)
 
 
 def _read_unsigned(text: str) -> tuple[Fraction, bool] | None:

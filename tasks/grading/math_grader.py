@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import cast
 
-from sdbench.tasks.grading.comparison import Decided, compare, has_several_values
+from sdbench.tasks.grading.comparison import Comparison, has_several_values
 from sdbench.tasks.grading.exact import read_number
 from sdbench.tasks.grading.extraction import extract_answer, read_bare, read_gold
+from sdbench.tasks.grading.formula import UnreadableFormulaError, read_formula
 from sdbench.tasks.grading.limits import exceeded_limit
 from sdbench.tasks.grading.normalise import normalise
 from sdbench.tasks.grading.pool import Request, WorkerLimits, WorkerPool
@@ -131,11 +132,26 @@ def _prepare(item: GradeItem) -> Verdict | tuple[str, Request]:
         return Verdict(verdict="ungraded", rule=f"gold_{gold_limit}", extracted=extracted)
     if not gold:
         return Verdict(verdict="ungraded", rule="gold_empty", extracted=extracted)
-    result = compare(gold, prediction)
-    if isinstance(result, Decided):
+    result = Comparison(tolerance=item.relative_tolerance).decide(gold, prediction)
+    if result is not None:
         return Verdict(verdict="correct" if result.equal else "wrong", rule=result.rule, extracted=extracted)
-    plain_gold = all(read_number(gold_part) is not None for gold_part, _ in result.pairs)
-    return extracted, Request(pairs=result.pairs, decimals=_decimals(gold), plain_gold=plain_gold)
+    return extracted, Request(
+        gold=gold,
+        prediction=prediction,
+        decimals=_decimals(gold),
+        tolerance=item.relative_tolerance,
+        plain_gold=_is_number(gold),
+    )
+
+
+def _is_number(gold: str) -> bool:
+    """Whether a gold is a number, plain or as a formula without letters: comparing with one costs nothing."""
+    if read_number(gold) is not None:
+        return True
+    try:
+        return not read_formula(gold).names
+    except UnreadableFormulaError:
+        return False
 
 
 def _decimals(gold: str) -> int:

@@ -5,48 +5,68 @@ from __future__ import annotations
 import re
 
 from sdbench.tasks.grading.boxes import last_box
+from sdbench.tasks.grading.brackets import read_listing, split_top
+from sdbench.tasks.grading.characters import fold_characters
 
-_CHARACTERS = str.maketrans({"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\uff0c": ","})
-_SYMBOLS = {
-    "\u00d7": r"\times ",
-    "\u00b7": r"\cdot ",
-    "\u03c0": r"\pi ",
-    "\u221e": r"\infty ",
-    "\u2264": r"\le ",
-    "\u2265": r"\ge ",
-    "\u222a": r"\cup ",
-    "\u00b1": r"\pm ",
-    "\u00b0": r"^{\circ}",
-    "<=": r"\le ",
-    ">=": r"\ge ",
-    "!=": r"\ne ",
-}
+_COMPARISONS = {"<=": r"\le ", ">=": r"\ge ", "!=": r"\ne "}
 _ORDERED_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         # Signs of currency and mathematics mode say nothing about the value.
-        (r"\\?[$€£]", ""),
+        (r"\\?[$€£₹]|(?<![A-Za-z])(?:USD|EUR)(?![A-Za-z])", ""),
         (r"(?<!\\)\\[()\[\]]", ""),
-        (r"\s*\\?%|\s+(?:percent|pct)\b\.?", "%"),
+        (r"\\(?:begin|end)\{(?:equation|align|aligned|gather|displaymath|math)\*?\}", ""),
+        (r"\s*\\?%|\s*(?:\\text\s*\{\s*(?:percent|pct)\s*\})|\s+(?:percent(?:age)?(?: points?)?|pct)\b\.?", "%"),
         # "32,\! 349" and "32{,}349" are one number, "32, 349" is two.
         (r"(?<=\d)(?:,\\!\s*|\{,\})(?=\d)", ""),
-        (r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle)(?![A-Za-z])", ""),
-        (r"\\[,;:! ]|~|\\q?quad(?![A-Za-z])", " "),
+        (r"(?<=\d)(?<!\\)\\[,;:](?=\d{3}(?!\d))", " "),
+        (
+            r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|boldsymbol|bm)(?![A-Za-z])",
+            "",
+        ),
+        (
+            r"(?<!\\)\\[,;:! ]|~|\\q?quad|\\hspace\s*\{[^{}]*\}|\\(?:thinspace|enspace)(?![A-Za-z])",
+            " ",
+        ),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\([lgn])eq(?:slant)?(?![A-Za-z])", r"\\\1e"),
-        (r"\\(?:mathrm|operatorname|mathbf|mathit)\s*\{\s*([a-zA-Z])\s*\}", r"\1"),
-        (r"\\mathrm\s+([a-zA-Z])(?![a-zA-Z])", r"\1"),
-        (r"\\(?:mbox|textnormal|textbf|textit|textrm|mathrm|mathbf|operatorname\*?)(?=\s*\{)", r"\\text"),
-        (r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\s*\\degree(?![A-Za-z])|(?<=\d)\s+degrees?\b", r"^{\\circ}"),
+        (r"\\([lgn])eq(?:q|slant)?(?![A-Za-z])", r"\\\1e"),
+        (r"\\(?:lt|lessthan)(?![A-Za-z])", "<"),
+        (r"\\gt(?![A-Za-z])", ">"),
+        (r"\\(?:dots|ldots|cdots|dotsc)(?![A-Za-z])", "..."),
+        (r"\\(?:varnothing)(?![A-Za-z])", r"\\emptyset"),
+        (r"\\(?:mathrm|operatorname|mathbf|mathit|mathsf|rm)\s*\{\s*([a-zA-Z])\s*\}", r"\1"),
+        (r"\\(?:mathrm|mathbf|mathit)\s+([a-zA-Z])(?![a-zA-Z])", r"\1"),
+        (
+            r"\\(?:mathrm|operatorname\*?)\s*\{\s*(sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|exp)\s*\}",
+            r"\\\1 ",
+        ),
+        (
+            r"\\(?:mbox|textnormal|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|hbox|operatorname\*?)(?=\s*\{)",
+            r"\\text",
+        ),
+        (r"\s*\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\s*\\degree(?![A-Za-z])", r"^{\\circ}"),
+        (r"(?<=\d)\s*(?:degrees?|deg)\b|(?<=[\d}])\s*\\text\s*\{\s*degrees?\s*\}", r"^{\\circ}"),
+        (r"\*\*(?=[-({\dA-Za-z\\])", "^"),
+        (r"\\lbrace(?![A-Za-z])", r"\\{"),
+        (r"\\rbrace(?![A-Za-z])", r"\\}"),
     )
 )
 _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LETTER_CHOICE = re.compile(r"\(([A-Za-z])\)")
-# Only a number that stands alone: "(1,234)" is a pair.
-_THOUSANDS = re.compile(r"[-+]?\s*[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d, ]*[\d,])")
+# Only where a value begins and nothing like it follows: "(1,234)" is a pair, "1,234, 567" a list.
+_THOUSANDS = re.compile(
+    r"(?:(?<=^)|(?<=[=<>])|(?<=[=<>] )|(?<=and )|(?<=or )|(?<=and \})|(?<=\\le )|(?<=\\ge ))"
+    r"[-+]?\s*[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?![\d, ]*[\d,])"
+)
 _ARGUMENTS = re.compile(r"\\(frac|sqrt)(?![A-Za-z])\s*(\[[^\[\]]*\])?")
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[^\s{}\\])")
-_ASSIGNMENT = re.compile(r"([A-Za-z](?:_\{?\w{1,3}\}?)?)\s*(?:=|\\approx(?![A-Za-z]))\s*(?=[^=]+$)")
+_NAME_TOKEN = re.compile(r"\\text\s*\{[^{}]*\}|\\[A-Za-z]+|_\s*(?:\{[^{}]*\}|\w)|[A-Za-z]+|[(){}|':,\s]")
+_NO_NAMES = frozenset(
+    "\\sqrt \\sin \\cos \\tan \\cot \\sec \\csc \\log \\ln \\exp \\cdot \\times \\div \\pm \\mp \\binom \\le \\ge \\ne"
+    " \\lt \\gt \\cup \\cap \\in \\begin \\sum \\prod \\int \\lim".split()
+)
+_VALUE_MARK = re.compile(r"(?<![<>=!\\])=(?!=)|\\approx(?![A-Za-z])")
+_SCRIPT = re.compile(r"([_^])\{(\w)\}")
 
 
 def normalise(answer: str) -> str:
@@ -56,10 +76,10 @@ def normalise(answer: str) -> str:
     plus and a final full stop go; ``\dfrac12`` becomes ``\frac{1}{2}``, ``\sqrt\pi`` ``\sqrt{\pi}``, ``\text``
     round a whole answer goes. What an answer says stays: units, percent signs, order, brackets, case.
     """
-    text = answer.translate(_CHARACTERS).strip()
+    text = fold_characters(answer).strip()
     while (inner := last_box(text)) is not None and text.startswith("\\") and text.endswith(inner + "}"):
         text = inner.strip()
-    for symbol, command in _SYMBOLS.items():
+    for symbol, command in _COMPARISONS.items():
         text = text.replace(symbol, command)
     for pattern, replacement in _ORDERED_REWRITES:
         text = pattern.sub(replacement, text)
@@ -68,23 +88,45 @@ def normalise(answer: str) -> str:
         text = whole[1].strip()
     if (choice := _LETTER_CHOICE.fullmatch(text)) is not None:
         text = choice[1]
-    text = (
-        _THOUSANDS.sub(lambda match: re.sub(r"[, ]", "", match[0]), text, count=1)
-        if text[:1] in "+-0123456789"
-        else text
-    )
+    text = _THOUSANDS.sub(lambda match: re.sub(r"[, ]", "", match[0]), text)
     return _brace_arguments(text).removeprefix("+").strip()
 
 
 def split_assignment(normalised: str) -> tuple[str | None, str]:
-    """``("x", "5")`` for ``x = 5``: a single name on the left, and the right-hand side; else None and the whole."""
-    match = _ASSIGNMENT.match(normalised)
-    return (match[1], normalised[match.end() :].strip()) if match else (None, normalised)
+    """``("x", "5")`` for ``x = 5``: the name on the left and the value; (None, the whole) where it is none.
+
+    Of a chain (``x = 2 + 3 = 5``) the value is the last part, unless that is only said to be near (``x = 1/3 \\approx
+    0.33``).
+    """
+    mark = _VALUE_MARK.search(normalised)
+    if mark is None or not _is_name(normalised[: mark.start()].strip()):
+        return None, normalised
+    name, rest = normalised[: mark.start()].strip(), normalised[mark.end() :]
+    exact = rest.partition(r"\approx")[0] if rest.strip() else ""
+    parts = split_top(exact, "=")
+    # "p = 5, q = 2" holds two assignments.
+    if not parts or (len(parts) > 1 and any(len(read_listing(part).items) > 1 for part in parts)):
+        return None, normalised
+    return name, parts[-1].strip()
+
+
+def _is_name(text: str) -> bool:
+    """Letters with subscripts, a function of letters, a segment, a ratio or a tuple of such; no arithmetic."""
+    position, has_letter = 0, False
+    while position < len(text):
+        token = _NAME_TOKEN.match(text, position)
+        if token is None or token[0] in _NO_NAMES:
+            return False
+        has_letter |= token[0][-1].isalpha() or token[0].startswith("\\")
+        position = token.end()
+    return has_letter and all(text.count(pair[0]) == text.count(pair[1]) for pair in ("()", "{}"))
 
 
 def squeeze(normalised: str) -> str:
-    r"""Without spaces and ``\text`` wrappers: what two spellings of one answer share."""
-    return re.sub(r"\s+", "", _WHOLE_TEXT.sub(r"\1", normalised))
+    r"""Without spaces, ``\text`` wrappers and idle braces: what two spellings of one answer share."""
+    text = _SCRIPT.sub(r"\1\2", _WHOLE_TEXT.sub(r"\1", normalised))
+    # Two numbers side by side are not one.
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
 
 
 def _brace_arguments(text: str) -> str:

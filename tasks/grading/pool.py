@@ -42,14 +42,22 @@ class WorkerLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Pairs that must all be equal, to how many decimals, and whether every gold is a plain number.
+    """Two normalised answers to compare.
 
-    Comparing with a plain number costs nothing, so there it is the prediction that overruns.
+    Attributes:
+        gold, prediction: the answers.
+        decimals: to how many decimals math-verify compares numbers.
+        tolerance: relative, of decimals; None for the defaults.
+        plain_gold: the gold is a plain number. Comparing with one costs nothing, so it is the prediction that overruns.
+        opinion: ask math-verify alone.
     """
 
-    pairs: tuple[tuple[str, str], ...]
+    gold: str
+    prediction: str
     decimals: int = 6
+    tolerance: float | None = None
     plain_gold: bool = False
+    opinion: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,18 @@ PredictionKind = Literal["text", "answer"]
 
 @dataclass(frozen=True, kw_only=True)
 class GradeItem:
-    """A gold answer and a prediction: a whole completion (``text``) or the bare answer (``answer``)."""
+    """A gold answer and a prediction: a whole completion (``text``) or the bare answer (``answer``).
+
+    Attributes:
+        gold, prediction, kind: as said.
+        relative_tolerance: how far a decimal may be off, relative to the gold, where the data set says so; without it
+            decimals are exact, but for one that stands for a value which never ends: that is right to one in a million.
+    """
 
     gold: str
     prediction: str
     kind: PredictionKind = "text"
+    relative_tolerance: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,15 +19,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
+from sdbench.tasks.grading.comparison import Comparison, Decided
+from sdbench.tasks.grading.judging import FormulaJudge, UnreadableAnswerError
+
 GRACE_SECONDS = 1
 
 
 class _Overrun(BaseException):
     """The CPU seconds of a request are spent. No ``except Exception`` on the way swallows it."""
-
-
-class _UnreadableError(Exception):
-    """math-verify reads nothing in an answer."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -63,17 +62,27 @@ def _judge(request: dict[str, Any], *, cpu_seconds: float, replies: BinaryIO) ->
     _limit_cpu(cpu_seconds)
     try:
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-        equal = _equal(request["pairs"], decimals=request["decimals"], enter=enter)
+        decided = _decide(request, enter)
         signal.setitimer(signal.ITIMER_PROF, 0)
     except (_Overrun, MemoryError, RecursionError):
         return failure(stage, "too_costly", plain_gold=request["plain_gold"])
-    except _UnreadableError:
-        return failure(stage, "unreadable")
-    except Exception:  # parsers raise whatever they like on what they cannot read
-        return failure(stage, "unreadable" if stage != "comparison" else "failed")
+    except UnreadableAnswerError as error:
+        return failure(error.stage, "unreadable")
+    except Exception:  # verify raises whatever it likes
+        return failure(stage, "failed")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    return {"verdict": "correct" if equal else "wrong", "rule": "math_verify"}
+    return {"verdict": "correct" if decided.equal else "wrong", "rule": decided.rule}
+
+
+def _decide(request: dict[str, Any], enter: Callable[[str], None]) -> Decided:
+    judge = FormulaJudge(enter=enter, decimals=request["decimals"], tolerance=request["tolerance"])
+    gold, prediction = request["gold"], request["prediction"]
+    if request["opinion"]:
+        return Decided(equal=judge.math_verify(gold, prediction), rule="math_verify")
+    decided = Comparison(oracle=judge, tolerance=request["tolerance"]).decide(gold, prediction)
+    assert decided is not None, "with an oracle nothing stays open"
+    return decided
 
 
 def failure(stage: str, reason: str, *, plain_gold: bool = False) -> dict[str, str]:
@@ -86,43 +95,6 @@ def failure(stage: str, reason: str, *, plain_gold: bool = False) -> dict[str, s
     if stage == "comparison" and reason == "too_costly" and plain_gold:
         stage = "prediction"
     return {"verdict": "wrong" if stage == "prediction" else "ungraded", "rule": f"{stage}_{reason}"}
-
-
-def _equal(pairs: Sequence[tuple[str, str]], *, decimals: int, enter: Callable[[str], None]) -> bool:
-    from math_verify import verify
-
-    enter("gold")
-    golds = [_parse(gold) for gold, _ in pairs]
-    enter("prediction")
-    predictions = [_parse(prediction) for _, prediction in pairs]
-    enter("comparison")
-    return all(
-        verify(
-            gold,
-            prediction,
-            float_rounding=decimals,
-            numeric_precision=decimals + 9,
-            timeout_seconds=None,
-            raise_on_error=True,
-        )
-        for gold, prediction in zip(golds, predictions, strict=True)
-    )
-
-
-def _parse(answer: str) -> Any:
-    from math_verify import LatexExtractionConfig, parse
-
-    # Boxed, because in bare text math-verify looks for numbers of its own accord, or for nothing ("$\$18.90$").
-    parsed = parse(
-        f"\\boxed{{{answer}}}",
-        extraction_config=[LatexExtractionConfig(boxed_match_priority=0)],
-        fallback_mode="no_fallback",
-        parsing_timeout=None,  # the alarm is ours
-        raise_on_error=True,
-    )
-    if not parsed:
-        raise _UnreadableError(answer)
-    return parsed
 
 
 def _limit_cpu(cpu_seconds: float) -> None:
