@@ -183,7 +183,14 @@ class SdbenchLM(LM):  # type: ignore[misc]
             for sample in self._samples_of(one)
             if sample.finish_reason is not FinishReason.UNFIT and (one.key, sample.index) not in verdicts
         ]
-        items = [GradeItem(gold=one.problem.answer, prediction=sample.text) for one, sample in wanted]
+        items = [
+            GradeItem(
+                gold=one.problem.answer,
+                prediction=sample.text,
+                relative_tolerance=one.problem.relative_tolerance,
+            )
+            for one, sample in wanted
+        ]
         graded = self._grader.grade(items) if items else []
         rows = [
             StoredVerdict(group=one.key, index=sample.index, grader=self._grader_name, verdict=verdict)

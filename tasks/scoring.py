@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import GradeItem, Grader, outcome_of
@@ -36,7 +37,7 @@ COPIED_SHARE = 0.1
 _NEED_FINISH_REASON = (Outcome.TRUNCATED, Outcome.UNFIT)
 
 
-def keep_all_samples(responses: Iterable[Iterable[str]], docs: Sequence[Mapping[str, str]]) -> list[list[str]]:
+def keep_all_samples(responses: Iterable[Iterable[str]], docs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """lm-eval filter: hands the whole list of samples of each problem on to ``process_results``.
 
     Warns where problems' samples are k copies of one text, which is what a cache or a fixed seed makes of k draws
@@ -57,11 +58,11 @@ def keep_all_samples(responses: Iterable[Iterable[str]], docs: Sequence[Mapping[
     return samples
 
 
-def process_results(doc: Mapping[str, str], results: Sequence[Sequence[str]]) -> dict[str, float]:
+def process_results(doc: Mapping[str, Any], results: Sequence[Sequence[str]]) -> dict[str, float]:
     """lm-eval's ``process_results``: the metrics of one problem from all of its samples.
 
     Args:
-        doc: the problem; its ``answer`` is the gold answer.
+        doc: the problem; its ``answer`` is the gold answer, ``relative_tolerance`` how far a decimal may be off.
         results: one element, the list of the problem's samples, as ``keep_all_samples`` hands it on. Samples that are
             ``SampledText`` bring their outcomes; plain text is graded here, without finish reasons, and then the shares
             that need them are absent.
@@ -81,7 +82,10 @@ def process_results(doc: Mapping[str, str], results: Sequence[Sequence[str]]) ->
         answers = [sample.answer for sample in known]
         hidden: tuple[Outcome, ...] = ()
     else:
-        verdicts = _default_grader().grade([GradeItem(gold=doc["answer"], prediction=text) for text in samples])
+        tolerance = doc.get("relative_tolerance")
+        verdicts = _default_grader().grade(
+            [GradeItem(gold=doc["answer"], prediction=text, relative_tolerance=tolerance) for text in samples]
+        )
         outcomes = [outcome_of(verdict, None) for verdict in verdicts]
         answers = [verdict.extracted for verdict in verdicts]
         hidden = _NEED_FINISH_REASON

@@ -66,7 +66,11 @@ def audit_golds(name: str, problems: Sequence[Problem], grader: Grader) -> GoldA
 
 def _grade(problems: Sequence[Problem], answers: Sequence[str], grader: Grader) -> list[Finding]:
     items = [
-        GradeItem(gold=problem.answer, prediction=rf"\boxed{{{answer}}}")
+        GradeItem(
+            gold=problem.answer,
+            prediction=rf"\boxed{{{answer}}}",
+            relative_tolerance=problem.relative_tolerance,
+        )
         for problem, answer in zip(problems, answers, strict=True)
     ]
     return [
