@@ -66,6 +66,7 @@ def _feedback_rows() -> list[dict[str, Any]]:
                 "summary": described.summary,
                 "reveals": list(described.reveals),
                 "needs": list(described.needs),
+                "rollout_dependent": described.rollout_dependent,
                 "settings": [setting.name for setting in described.settings],
             }
         )
@@ -73,7 +74,7 @@ def _feedback_rows() -> list[dict[str, Any]]:
 
 
 def _objective_rows() -> list[dict[str, Any]]:
-    from sdbench.trainers.conditions import DistillationSettings, GrpoSettings
+    from sdbench.trainers.conditions import OBJECTIVES
 
     return [
         {
@@ -81,7 +82,7 @@ def _objective_rows() -> list[dict[str, Any]]:
             "summary": (model.__doc__ or "").strip().partition("\n")[0],
             "settings": [name for name in model.model_fields if name != "name"],
         }
-        for model in (GrpoSettings, DistillationSettings)
+        for model in OBJECTIVES
     ]
 
 

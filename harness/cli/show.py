@@ -43,7 +43,6 @@ def _show_feedback(name: str, *, as_json: bool) -> None:
 
 
 def _feedback_page(described: FeedbackDescription) -> str:
-    depends = {True: "yes", False: "no", None: "not known here"}[described.rollout_dependent]
     lines = [
         described.name,
         "",
@@ -51,24 +50,23 @@ def _feedback_page(described: FeedbackDescription) -> str:
         "",
         f"reveals            {', '.join(described.reveals) or 'nothing'}",
         f"needs              {', '.join(described.needs) or 'nothing'}",
-        f"depends on rollout {depends}",
+        f"depends on rollout {'yes' if described.rollout_dependent else 'no'}",
         f"defined by         {described.source}",
     ]
     for setting in described.settings:
         default = "required" if setting.required else f"default {json.dumps(setting.default)}"
         lines.append(f"setting            {setting.name}: {setting.type}, {default}")
-    if described.example is not None:
-        example = described.example
-        teacher = example.teacher_prompt
-        if teacher is None:
-            teacher = f"none ({example.unbuilt})" if example.unbuilt else "none, by design"
-        lines += [
-            "",
-            "example, from the nano world",
-            f"  student sees {example.student_prompt}",
-            f"  rollout      {example.rollout} ({example.outcome})",
-            f"  teacher sees {teacher}",
-        ]
+    example = described.example
+    teacher = example.teacher_prompt
+    if teacher is None:
+        teacher = f"none ({example.unbuilt})" if example.unbuilt else "none, by design"
+    lines += [
+        "",
+        "example, from the nano world",
+        f"  student sees {example.student_prompt}",
+        f"  rollout      {example.rollout} ({example.outcome})",
+        f"  teacher sees {teacher}",
+    ]
     return "\n".join(lines)
 
 

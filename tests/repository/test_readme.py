@@ -13,7 +13,7 @@ SDBENCH = str(Path(sys.executable).parent / "sdbench")
 
 def test_the_example_of_a_feedback_type_runs_and_gets_its_row(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    (tmp_path / "peer_success.py").write_text(example)
+    (tmp_path / "shortest_peer.py").write_text(example)
     (command,) = re.findall(r"^sdbench (run --plugin .*)$", README, flags=re.MULTILINE)
     out = tmp_path / "run"
     subprocess.run(
@@ -24,9 +24,9 @@ def test_the_example_of_a_feedback_type_runs_and_gets_its_row(tmp_path: Path) ->
     )
     board = json.loads((out / "leaderboard.json").read_text())
     rows = {row["condition"]: row for row in board["rows"]}
-    assert rows.keys() == {"base", "peer_success", "step_aligned_critique"}
-    assert rows["peer_success"]["reveals"] == ["outcome", "peer_rollout"]
-    assert len(rows["peer_success"]["benchmarks"]) == 12
+    assert rows.keys() == {"base", "shortest_peer", "step_aligned_critique"}
+    assert rows["shortest_peer"]["reveals"] == ["outcome", "peer_rollout"]
+    assert len(rows["shortest_peer"]["benchmarks"]) == 12
 
 
 def test_every_command_of_the_readme_exists() -> None:

@@ -21,7 +21,7 @@ from sdbench.trainers.feedback.types import PrivilegedContext
 from sdbench.trainers.feedback.writers import NanoWriter
 from sdbench.trainers.plugins import load_plugin
 
-PEER_SUCCESS = '''
+SHORTEST_PEER = '''
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ from sdbench.trainers.feedback.types import Materials, Needs, NoContext, Privile
 from sdbench.trainers.rollout import Rollout
 
 
-@register_feedback("peer_success")
+@register_feedback("shortest_peer")
 @dataclass(frozen=True, kw_only=True)
-class PeerSuccess:
-    """Show the teacher one correct rollout of the same group, never the rollout's own."""
+class ShortestPeer:
+    """Show the teacher the shortest correct rollout of the same group, never the rollout's own."""
 
     max_tokens: int = 2048
     needs: ClassVar[Needs] = Needs.PEERS
@@ -49,7 +49,7 @@ class PeerSuccess:
     def build(
         self, problem: Problem, rollout: Rollout, materials: Materials
     ) -> PrivilegedContext | NoContext | Unbuilt:
-        for peer in materials.peers:
+        for peer in sorted(materials.peers, key=lambda peer: len(peer.token_ids)):
             if peer.outcome is Outcome.CORRECT and len(peer.token_ids) <= self.max_tokens:
                 return PrivilegedContext(materials.writer.peer(problem, peer.text, right=True))
         return Unbuilt("no correct rollout in the group")
@@ -67,19 +67,19 @@ def _undo_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def peer_success(tmp_path: Path) -> Path:
-    file = tmp_path / "peer_success.py"
-    file.write_text(PEER_SUCCESS)
+def shortest_peer(tmp_path: Path) -> Path:
+    file = tmp_path / "shortest_peer.py"
+    file.write_text(SHORTEST_PEER)
     return file
 
 
-def test_the_example_of_the_readme_works_from_a_file(peer_success: Path) -> None:
-    plugin = load_plugin(str(peer_success))
-    assert plugin.feedback == ("peer_success",)
-    assert plugin.file == peer_success
+def test_the_example_of_the_readme_works_from_a_file(shortest_peer: Path) -> None:
+    plugin = load_plugin(str(shortest_peer))
+    assert plugin.feedback == ("shortest_peer",)
+    assert plugin.file == shortest_peer
     assert plugin.digest is not None
-    assert "peer_success" in feedback_names()
-    feedback = make_feedback("peer_success", {"max_tokens": 30})
+    assert "shortest_peer" in feedback_names()
+    feedback = make_feedback("shortest_peer", {"max_tokens": 30})
     assert settings_of(feedback) == {"max_tokens": 30}
 
     batch = example_batch()
@@ -95,10 +95,10 @@ def test_the_example_of_the_readme_works_from_a_file(peer_success: Path) -> None
     }
 
 
-def test_a_plugin_describes_itself(peer_success: Path) -> None:
-    load_plugin(str(peer_success))
-    described = describe_feedback("peer_success")
-    assert described.source == f"PeerSuccess in {peer_success}"
+def test_a_plugin_describes_itself(shortest_peer: Path) -> None:
+    load_plugin(str(shortest_peer))
+    described = describe_feedback("shortest_peer")
+    assert described.source == f"ShortestPeer in {shortest_peer}"
     assert described.rollout_dependent is False
     assert described.needs == ("peers",)
     assert described.reveals == ("outcome", "peer_rollout")
@@ -107,17 +107,17 @@ def test_a_plugin_describes_itself(peer_success: Path) -> None:
     assert "|peer " in described.example.teacher_prompt
 
 
-def test_the_same_plugin_twice_is_loaded_once(peer_success: Path) -> None:
-    assert load_plugin(str(peer_success)) is load_plugin(str(peer_success))
+def test_the_same_plugin_twice_is_loaded_once(shortest_peer: Path) -> None:
+    assert load_plugin(str(shortest_peer)) is load_plugin(str(shortest_peer))
 
 
-def test_a_module_name_works_too(peer_success: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(peer_success.parent)
-    assert load_plugin("peer_success").feedback == ("peer_success",)
+def test_a_module_name_works_too(shortest_peer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(shortest_peer.parent)
+    assert load_plugin("shortest_peer").feedback == ("shortest_peer",)
 
 
 BROKEN = {
-    "taken": (PEER_SUCCESS.replace('"peer_success"', '"binary_reward"'), "'binary_reward' is registered twice"),
+    "taken": (SHORTEST_PEER.replace('"shortest_peer"', '"binary_reward"'), "'binary_reward' is registered twice"),
     "raises": ("raise ValueError('first line\\nsecond line')", "ValueError: first line second line"),
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
     "syntax": ("def broken(:\n", "SyntaxError"),
@@ -140,13 +140,13 @@ def test_a_broken_plugin_is_one_line_and_leaves_nothing_behind(kind: str, tmp_pa
     assert list(tmp_path.iterdir()) == [file]  # no bytecode in the user's folder
 
 
-def test_a_plugin_that_fails_halfway_can_be_mended_and_loaded(peer_success: Path) -> None:
-    peer_success.write_text(PEER_SUCCESS + "\nraise RuntimeError('unfinished')\n")
+def test_a_plugin_that_fails_halfway_can_be_mended_and_loaded(shortest_peer: Path) -> None:
+    shortest_peer.write_text(SHORTEST_PEER + "\nraise RuntimeError('unfinished')\n")
     with pytest.raises(UserError, match="RuntimeError: unfinished"):
-        load_plugin(str(peer_success))
-    assert "peer_success" not in feedback_names()
-    peer_success.write_text(PEER_SUCCESS)
-    assert load_plugin(str(peer_success)).feedback == ("peer_success",)
+        load_plugin(str(shortest_peer))
+    assert "shortest_peer" not in feedback_names()
+    shortest_peer.write_text(SHORTEST_PEER)
+    assert load_plugin(str(shortest_peer)).feedback == ("shortest_peer",)
 
 
 def test_what_is_not_there_is_named_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_what_is_not_there_is_named_with_the_fix(tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match=r"'no_such_package.part' is not an importable module"):
         load_plugin("no_such_package.part")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "here_only.py").write_text(PEER_SUCCESS)
+    (tmp_path / "here_only.py").write_text(SHORTEST_PEER)
     with pytest.raises(UserError, match=r"for the file here give its path, \./here_only\.py"):
         load_plugin("here_only")
-    assert load_plugin("./here_only.py").feedback == ("peer_success",)
+    assert load_plugin("./here_only.py").feedback == ("shortest_peer",)

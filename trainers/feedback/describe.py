@@ -14,10 +14,10 @@ from pydantic_core import to_jsonable_python
 from sdbench.tasks.errors import UserError
 from sdbench.trainers.critic.symbolic import SymbolicCritic
 from sdbench.trainers.feedback.example import example_batch
-from sdbench.trainers.feedback.materials import Pairs, build_contexts
+from sdbench.trainers.feedback.materials import Pairs, prepare_materials
 from sdbench.trainers.feedback.nano_contexts import student_prompt, teacher_prompt
 from sdbench.trainers.feedback.registry import RegisteredFeedback, make_feedback, name_of, registered_feedback
-from sdbench.trainers.feedback.types import BuiltContext, FeedbackType, Needs, PrivilegedContext, Unbuilt
+from sdbench.trainers.feedback.types import BuiltContext, FeedbackType, PrivilegedContext, Unbuilt
 from sdbench.trainers.feedback.writers import NanoWriter
 
 
@@ -50,7 +50,7 @@ class FeedbackDescription:
     """A feedback type as a reader meets it.
 
     ``rollout_dependent`` was tried, not declared: whether its context changes when this rollout is another one and all
-    else stays. It and the example are None where the type needs what the nano world has not.
+    else stays.
     """
 
     name: str
@@ -60,8 +60,8 @@ class FeedbackDescription:
     settings: tuple[SettingDescription, ...]
     needs: tuple[str, ...]
     reveals: tuple[str, ...]
-    rollout_dependent: bool | None
-    example: FeedbackExample | None
+    rollout_dependent: bool
+    example: FeedbackExample
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values."""
@@ -78,7 +78,6 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
     entry = registered_feedback(name)
     feedback = make_feedback(name, settings)
     documentation = inspect.getdoc(entry.feedback_class) or ""
-    can_build = Needs.ENVIRONMENT not in feedback.needs
     return FeedbackDescription(
         name=name,
         summary=documentation.partition("\n")[0],
@@ -87,8 +86,8 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
         settings=_describe_settings(entry),
         needs=tuple(need.name.lower() for need in feedback.needs if need.name),
         reveals=feedback.reveals.names,
-        rollout_dependent=_depends_on_rollout(feedback) if can_build else None,
-        example=_example(feedback) if can_build else None,
+        rollout_dependent=_depends_on_rollout(feedback),
+        example=_example(feedback),
     )
 
 
@@ -120,7 +119,11 @@ def _type_name(annotation: Any) -> str:
 def _build(feedback: FeedbackType, batch: Pairs) -> list[BuiltContext]:
     writer = NanoWriter()
     try:
-        return build_contexts(feedback, batch, writer=writer, critic=SymbolicCritic(writer=writer), seed=0)
+        prepared = prepare_materials(feedback, batch, writer=writer, critic=SymbolicCritic(writer=writer), seed=0)
+        return [
+            feedback.build(problem, rollout, materials)
+            for (problem, rollout), materials in zip(batch, prepared, strict=True)
+        ]
     except Exception as error:  # whatever a plug-in's own build may raise
         shown = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.outcome import Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.seeds import sample_seed
 from sdbench.trainers.critic.critic import Critic
@@ -39,6 +43,16 @@ class QuotesAttempt(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsCriticSolution(Protocol):
+    """A feedback type with the setting ``critic_sees_solution``: without it no critic sees the worked solution."""
+
+    @property
+    def critic_sees_solution(self) -> bool:
+        """Whether the critic is shown the worked solution."""
+        ...
+
+
 def check_needs(
     feedback: FeedbackType, *, has_solutions: bool, has_critic: bool, group_size: int, problem_count: int
 ) -> None:
@@ -67,8 +81,6 @@ def check_needs(
             f"another problem in every batch, and a step has {problem_count}; "
             "raise rollouts_per_step or lower group_size"
         )
-    elif Needs.ENVIRONMENT in needs:
-        lacking = "messages of an environment, and this run has none; leave the condition out"
     if lacking is not None:
         raise UserError(f"feedback type {name_of(feedback)!r} needs {lacking}")
 
@@ -76,7 +88,10 @@ def check_needs(
 def prepare_materials(
     feedback: FeedbackType, pairs: Pairs, *, writer: ContextWriter, critic: Critic | None, seed: int
 ) -> list[Materials]:
-    """What each rollout of a batch needs, in order: peers, critiques, another problem with a critique.
+    """What each rollout of a batch needs, in order: peers, critiques, another problem, the environment's message.
+
+    The environment is the grader; of a rollout that it could not grade it has nothing to say. A critic sees a problem's
+    worked solution only where the type has the setting ``critic_sees_solution`` and it is true.
 
     The rollouts of one problem (by its id) are a group. Another problem is drawn evenly among the batch's others, and
     one of its rollouts evenly among those that could be critiqued: the control then sees critiques of the very attempts
@@ -96,8 +111,10 @@ def prepare_materials(
     if Needs.CRITIQUE in needs:
         assert critic is not None, "check_needs refuses a run without a critic"
         quote = feedback.quote if isinstance(feedback, QuotesAttempt) else DEFAULT_QUOTE
-        critiques = critic.critiques(pairs, quote=quote)
-    others = _Others(pairs, critiques) if Needs.OTHER_PROBLEM in needs else None
+        critiques = critic.critiques(_seen_by_critic(feedback, pairs), quote=quote)
+    others = None
+    if Needs.OTHER_PROBLEM in needs:
+        others = _Others(pairs, critiques, solved_only=Needs.SOLUTION in needs)
     materials = []
     for index, (problem, rollout) in enumerate(pairs):
         other_problem, other_critique = (None, None) if others is None else others.draw(problem, rollout, seed=seed)
@@ -108,6 +125,7 @@ def prepare_materials(
                 critique=None if critiques is None else critiques[index],
                 other_problem=other_problem,
                 other_critique=other_critique,
+                environment_message=_message(writer, rollout) if Needs.ENVIRONMENT in needs else None,
             )
         )
     return materials
@@ -116,12 +134,36 @@ def prepare_materials(
 def build_contexts(
     feedback: FeedbackType, pairs: Pairs, *, writer: ContextWriter, critic: Critic | None, seed: int
 ) -> list[BuiltContext]:
-    """The context of every rollout of a batch, in order; the arguments are those of ``prepare_materials``."""
+    """The context of every rollout of a batch, in order; the arguments are those of ``prepare_materials``.
+
+    Where a type's ``build`` raises, that rollout is ``Unbuilt`` under a reason that names the type and the place.
+    """
     materials = prepare_materials(feedback, pairs, writer=writer, critic=critic, seed=seed)
     return [
-        feedback.build(problem, rollout, prepared)
+        _built(feedback, problem, rollout, prepared)
         for (problem, rollout), prepared in zip(pairs, materials, strict=True)
     ]
+
+
+def _built(feedback: FeedbackType, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
+    try:
+        return feedback.build(problem, rollout, materials)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a plug-in may raise; its message may differ by rollout, its place does not
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        return Unbuilt(f"feedback type {name_of(feedback)!r} raised {type(error).__name__} in build ({where})")
+
+
+def _seen_by_critic(feedback: FeedbackType, pairs: Pairs) -> Pairs:
+    if isinstance(feedback, ShowsCriticSolution) and feedback.critic_sees_solution:
+        return pairs
+    return [(replace(problem, solution=None), rollout) for problem, rollout in pairs]
+
+
+def _message(writer: ContextWriter, rollout: Rollout) -> str | None:
+    return None if rollout.outcome is Outcome.UNGRADED else writer.grader_message(rollout)
 
 
 def _peers(pairs: Pairs, index: int) -> tuple[Rollout, ...]:
@@ -132,8 +174,14 @@ def _peers(pairs: Pairs, index: int) -> tuple[Rollout, ...]:
 class _Others:
     """The problems of a batch with the critiques of their rollouts, to draw from."""
 
-    def __init__(self, pairs: Pairs, critiques: Sequence[PrivilegedContext | Unbuilt] | None) -> None:
-        self._problems = {problem.id: problem for problem, _ in sorted(pairs, key=_batch_order)}
+    def __init__(
+        self, pairs: Pairs, critiques: Sequence[PrivilegedContext | Unbuilt] | None, *, solved_only: bool
+    ) -> None:
+        self._problems = {
+            problem.id: problem
+            for problem, _ in sorted(pairs, key=_batch_order)
+            if problem.solution is not None or not solved_only
+        }
         self._critiques: dict[str, list[PrivilegedContext]] | None = None
         if critiques is not None:
             self._critiques = {}

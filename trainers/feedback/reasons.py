@@ -14,6 +14,18 @@ NO_SOLUTION = "the problem has no worked solution"
 NO_PROCEDURE = "the attempt opens neither procedure"
 NO_OTHER_PROBLEM = "the batch holds no other problem"
 NO_OTHER_CRITIQUE = "no rollout of another problem in the batch could be critiqued"
+NO_OTHER_SOLUTION = "no other problem in the batch has a worked solution"
+NO_RIGHT_PEER = "no other rollout of the group is correct"
+NO_WRONG_PEER = "no other rollout of the group is wrong"
+LONG_PEER = "every fitting rollout of the group is longer than max_tokens"
+UNGRADED = "the grader could not say whether the rollout is right"
+NO_STEPS = "the attempt or its rewrite is not written in steps"
+FOREIGN_CRITIQUE = "the critique is not written by the run's writer, so its rewrite cannot be read"
+TOO_FEW_STEPS = "the worked solution has fewer than two steps"
+UNREAD_SOLUTION = "the worked solution is written in neither notation along neither procedure"
+NO_RESULTS = "no equation of the worked solution ends in a number"
+NO_NUMBER = "the answer is no number that the worked solution states"
+NOT_NANO = "path and notation can be chosen for nano problems only"
 
 
 def count_unbuilt(contexts: Iterable[BuiltContext]) -> dict[str, int]:

@@ -30,6 +30,22 @@ IN_TREE_MODULES = (
     "step_aligned_critique",
     "null_wrapper",
     "mismatched_critique",
+    "verdict_only",
+    "final_answer",
+    "demonstration",
+    "plan",
+    "rubric",
+    "peer_success",
+    "peer_contrast",
+    "environment_feedback",
+    "environment_peer",
+    "unaligned_critique",
+    "self_reflection",
+    "span_label",
+    "own_attempt",
+    "mismatched_problem",
+    "wrong_reference",
+    "style_paraphrase",
 )
 
 _NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")

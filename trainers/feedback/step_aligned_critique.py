@@ -8,7 +8,7 @@ from typing import ClassVar
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.feedback.nano_contexts import Quote
 from sdbench.trainers.feedback.registry import register_feedback
-from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, Reveals
+from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, Reveals, told
 from sdbench.trainers.rollout import Rollout
 
 
@@ -21,16 +21,20 @@ class StepAlignedCritique:
     inserts the step that a right one lacks, finishes an incomplete one; of a wrong one it copies the correct part,
     fixes the earliest error and carries on from there. ``quote``: how much of the attempt it shows. ``up_to_error``
     stops short of the error; ``whole`` quotes the error as well; ``none`` shows only what it mended.
+    ``critic_sees_solution``: whether the critic is shown the worked solution, which may then leak through. A rollout is
+    left out where the critic has no rewrite of it.
     """
 
     quote: Quote = "up_to_error"
+    critic_sees_solution: bool = False
     needs: ClassVar[Needs] = Needs.CRITIQUE
 
     @property
     def reveals(self) -> Reveals:
         """The outcome, the mended steps, the answer; which steps were right, too, where the attempt is quoted."""
         always = Reveals.OUTCOME | Reveals.ANSWER | Reveals.CORRECTED_STEPS
-        return always if self.quote == "none" else always | Reveals.STEP_LABELS
+        critique = always if self.quote == "none" else always | Reveals.STEP_LABELS
+        return told(critique, critic_sees_solution=self.critic_sees_solution)
 
     def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
         """The critique of this rollout, or why the critic gave none."""

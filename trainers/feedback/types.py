@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.steps.departure import Departure
+from sdbench.trainers.steps.splitters import StepSplitter
 
 
 class Needs(Flag):
@@ -30,15 +33,24 @@ class Reveals(Flag):
     NOTHING = 0
     OUTCOME = auto()
     ANSWER = auto()
+    PLAN = auto()
+    INTERMEDIATE_RESULTS = auto()
+    SOLUTION_START = auto()
     SOLUTION = auto()
     PEER_ROLLOUT = auto()
     STEP_LABELS = auto()
     CORRECTED_STEPS = auto()
+    SOLUTION_TO_CRITIC = auto()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The revealed things by name, lower case, in order of declaration."""
         return tuple(member.name.lower() for member in self if member.name)
+
+
+def told(reveals: Reveals, *, critic_sees_solution: bool) -> Reveals:
+    """What a critic's words reveal: one that is shown the worked solution may let any of it through."""
+    return reveals | Reveals.SOLUTION_TO_CRITIC if critic_sees_solution else reveals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,44 @@ class Unbuilt:
 BuiltContext = PrivilegedContext | NoContext | Unbuilt
 
 
+PathChoice = Literal["data", "own", "other"]
+"""The procedure that a nano solution is shown on: the data's, the rollout's own, or the one it did not take."""
+NotationChoice = Literal["data", "solver", "words"]
+"""The notation that a nano solution is shown in."""
+
+
+class SolutionForms(Protocol):
+    """What can be made of a problem's worked solution; ``Unbuilt`` says why not."""
+
+    def start(self, problem: Problem, fraction: float) -> str | Unbuilt:
+        """Its first steps: a fraction of them, at least one, never all."""
+        ...
+
+    def along(self, problem: Problem, rollout: Rollout, *, path: PathChoice, notation: NotationChoice) -> str | Unbuilt:
+        """The solution on a chosen path and in a chosen notation."""
+        ...
+
+    def plan(self, problem: Problem, step_count: int | None) -> str | Unbuilt:
+        """What is done in which order, without values; the first ``step_count`` steps of it."""
+        ...
+
+    def criteria(self, problem: Problem) -> tuple[str, ...] | Unbuilt:
+        """The results that it reaches, the answer last."""
+        ...
+
+    def response(self, problem: Problem) -> str | Unbuilt:
+        """The solution as a response to the problem."""
+        ...
+
+    def paraphrase(self, problem: Problem) -> str | Unbuilt:
+        """The same content in another style."""
+        ...
+
+    def falsified(self, problem: Problem) -> str | Unbuilt:
+        """A wrong solution that looks like it."""
+        ...
+
+
 class ContextWriter(Protocol):
     """How contexts are written down: one writer a track, chosen with the prompt format, the same for all types."""
 
@@ -90,20 +140,86 @@ class ContextWriter(Protocol):
         """Hash of every form that this writer writes."""
         ...
 
+    @property
+    def splitter(self) -> StepSplitter:
+        """How attempts and rewrites are read in steps."""
+        ...
+
+    @property
+    def solutions(self) -> SolutionForms:
+        """What can be made of worked solutions."""
+        ...
+
     def note(self, problem: Problem) -> str:
         """A wrapper with nothing in it."""
+        ...
+
+    def answer(self, problem: Problem) -> str:
+        """The final answer alone."""
+        ...
+
+    def verdict(self, problem: Problem, *, right: bool) -> str:
+        """Whether the attempt was right, and nothing else."""
         ...
 
     def reference(self, problem: Problem, solution: str) -> str:
         """A worked solution of the problem."""
         ...
 
-    def critique(self, problem: Problem, rewrite: str) -> str:
-        """A critic's rewrite of an attempt at the problem."""
+    def reference_start(self, problem: Problem, start: str) -> str:
+        """The beginning of a worked solution."""
+        ...
+
+    def demonstration(self, problem: Problem, response: str) -> str:
+        """An expert's response to the problem."""
+        ...
+
+    def plan(self, problem: Problem, plan: str) -> str:
+        """What to do in which order."""
+        ...
+
+    def rubric(self, problem: Problem, criteria: Sequence[str]) -> str:
+        """What a solution is graded by."""
         ...
 
     def peer(self, problem: Problem, attempt: str, *, right: bool) -> str:
         """Another attempt at the problem, with its verdict."""
+        ...
+
+    def contrast(self, problem: Problem, *, right: str, wrong: str) -> str:
+        """A right and a wrong attempt of others."""
+        ...
+
+    def attempt(self, problem: Problem, attempt: str) -> str:
+        """The attempt itself."""
+        ...
+
+    def grader_message(self, rollout: Rollout) -> str:
+        """What the grader answers to a rollout that it could grade."""
+        ...
+
+    def environment(self, problem: Problem, message: str, *, peer: str | None) -> str:
+        """An environment's message, with a right attempt of another's where one is given."""
+        ...
+
+    def critique(self, problem: Problem, rewrite: str) -> str:
+        """A critic's rewrite of an attempt at the problem."""
+        ...
+
+    def rewrite_in(self, problem: Problem, critique: str) -> str | None:
+        """The rewrite that a critique holds; None where it is not a critique of this writer."""
+        ...
+
+    def span(self, problem: Problem, attempt: str, departure: Departure) -> str:
+        """The attempt with its first wrong piece marked, not mended."""
+        ...
+
+    def remarks(self, problem: Problem, departure: Departure) -> str:
+        """A verdict a step, by number, and what should stand from the first wrong one on."""
+        ...
+
+    def reflection(self, problem: Problem, departure: Departure) -> str:
+        """The first wrong piece quoted, and what should stand there."""
         ...
 
 

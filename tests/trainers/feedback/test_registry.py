@@ -35,6 +35,22 @@ IN_TREE = (
     "step_aligned_critique",
     "null_wrapper",
     "mismatched_critique",
+    "verdict_only",
+    "final_answer",
+    "demonstration",
+    "plan",
+    "rubric",
+    "peer_success",
+    "peer_contrast",
+    "environment_feedback",
+    "environment_peer",
+    "unaligned_critique",
+    "self_reflection",
+    "span_label",
+    "own_attempt",
+    "mismatched_problem",
+    "wrong_reference",
+    "style_paraphrase",
 )
 
 
@@ -65,8 +81,9 @@ class Tuned:
         return NoContext()
 
 
-def test_the_five_types_are_there() -> None:
-    assert feedback_names()[:5] == IN_TREE
+def test_every_type_of_the_catalogue_is_there() -> None:
+    assert feedback_names() == IN_TREE
+    assert len(IN_TREE) >= 20
     assert get_feedback("step_aligned_critique") is StepAlignedCritique
     assert name_of(StepAlignedCritique()) == "step_aligned_critique"
     assert name_of(Tuned()) == "Tuned"

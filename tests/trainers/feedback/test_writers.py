@@ -8,14 +8,9 @@ import pytest
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
-from sdbench.trainers.feedback import nano_contexts, writers
-from sdbench.trainers.feedback.writers import (
-    TEMPLATE_NAMES,
-    NanoWriter,
-    TextWriter,
-    context_writer,
-    templates_digest,
-)
+from sdbench.trainers.feedback import nano_contexts, nano_writer, templates
+from sdbench.trainers.feedback.templates import TEMPLATE_FIELDS, read_template, templates_digest
+from sdbench.trainers.feedback.writers import NanoWriter, TextWriter, context_writer
 
 NANO = Problem(id="n", text="sum3:a3b8c9", answer="0")
 TEXT = Problem(id="t", text="What is 6 times 7?", answer="42")
@@ -54,20 +49,20 @@ def test_text_contexts_hold_their_parts_word_for_word() -> None:
 
 def test_every_template_file_is_versioned_known_and_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = files("sdbench.trainers.feedback") / "templates"
-    assert {entry.name for entry in folder.iterdir()} == {f"{name}.md" for name in TEMPLATE_NAMES}
+    assert {entry.name for entry in folder.iterdir()} == {f"{name}.md" for name in TEMPLATE_FIELDS}
     before = templates_digest()
     assert len(before) == 16
-    original = writers._template
-    changed = lambda name: writers._TemplateFile(original(name).content + " ", original(name).body)  # noqa: E731
-    monkeypatch.setattr(writers, "_template", changed)
+    original = templates.template
+    changed = lambda name: templates.TemplateFile(original(name).content + " ", original(name).body)  # noqa: E731
+    monkeypatch.setattr(templates, "template", changed)
     assert templates_digest.__wrapped__() != before
 
 
 def test_the_nano_digest_follows_the_text_forms(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = writers._nano_digest.__wrapped__()
+    before = nano_writer._nano_digest.__wrapped__()
     assert before == NanoWriter().digest != TextWriter().digest
     monkeypatch.setattr(nano_contexts, "FIX_MARK", "~")
-    assert writers._nano_digest.__wrapped__() != before
+    assert nano_writer._nano_digest.__wrapped__() != before
 
 
 def test_the_prompt_format_chooses_the_writer() -> None:
@@ -75,3 +70,22 @@ def test_the_prompt_format_chooses_the_writer() -> None:
     assert context_writer("chat").name == context_writer("plain").name == "text"
     with pytest.raises(UserError, match=r"no prompt format 'cat'; did you mean 'chat'\?"):
         context_writer("cat")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Solve it: $rewrite", "must open with a line 'version: N'"),
+        ("version: 1\n\nSolve it.", r"'critique' lacks the field \$rewrite"),
+        ("version: 1\n\n$rewrite and $more", r"unknown field \$more; its fields: \$rewrite"),
+        ("version: 1\n\n$rewrite costs $5", r"has a \$ that begins no field; write \$\$"),
+    ],
+)
+def test_a_template_that_cannot_be_filled_is_refused_by_name(content: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read_template("critique", content)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dollar_sign_of_a_template_is_written_twice() -> None:
+    assert read_template("critique", "version: 2\n\n$$5: $rewrite\n").body.substitute(rewrite="$x") == "$5: $x"

@@ -1,0 +1,40 @@
+"""What a critic's rewrite says of the attempt: how far it keeps it, where it departs, what it puts there."""
+
+from __future__ import annotations
+
+from sdbench.tasks.grading.extraction import strip_thinking
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.feedback.reasons import FOREIGN_CRITIQUE, NO_STEPS
+from sdbench.trainers.feedback.types import Materials, TextSpan, Unbuilt
+from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.steps.departure import Departure, find_departure
+
+
+def shown_text(rollout: Rollout) -> str:
+    """A rollout as others see it: without what it thought before it answered."""
+    return strip_thinking(rollout.text)
+
+
+def reviewed(problem: Problem, rollout: Rollout, materials: Materials) -> Departure | Unbuilt:
+    """The attempt held against the critic's rewrite, which must quote it up to the error."""
+    assert materials.critique is not None, "the trainer did not prepare the critique that this type needs"
+    if isinstance(materials.critique, Unbuilt):
+        return materials.critique
+    rewrite = materials.writer.rewrite_in(problem, materials.critique.text)
+    if rewrite is None:
+        return Unbuilt(FOREIGN_CRITIQUE)
+    departure = find_departure(shown_text(rollout), rewrite, materials.writer.splitter)
+    return Unbuilt(NO_STEPS) if departure is None else departure
+
+
+def judged_spans(rollout: Rollout, departure: Departure) -> tuple[TextSpan, ...]:
+    """The pieces that stand as ``key`` spans and the first wrong one as an ``error`` span, in the rollout's text."""
+    shown = shown_text(rollout)
+    offset = rollout.text.rindex(shown)
+    spans = [
+        TextSpan(start=p.start + offset, end=p.end + offset, kind="key") for p in departure.attempt[: departure.kept]
+    ]
+    wrong = departure.departed_from
+    if wrong is not None:
+        spans.append(TextSpan(start=wrong.start + offset, end=wrong.end + offset, kind="error"))
+    return tuple(spans)

@@ -1,0 +1,36 @@
+"""Wrong reference, a control: a solution that ends in a wrong answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.feedback.registry import register_feedback
+from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, PrivilegedContext, Reveals, Unbuilt
+from sdbench.trainers.rollout import Rollout
+
+
+@register_feedback("wrong_reference")
+@dataclass(frozen=True, kw_only=True)
+class WrongReference:
+    """Control: show the teacher a wrong solution of the problem in the wrapper of a reference.
+
+    The worked solution with one wrong result planted: on nano one step, with all that follows from it; in plain
+    language the answer, wherever it stands as a result. What it moves is owed to trust in a reference, not to its
+    truth. Left out where the solution is missing or cannot be falsified by rule.
+    """
+
+    needs: ClassVar[Needs] = Needs.SOLUTION
+
+    @property
+    def reveals(self) -> Reveals:
+        """Nothing true that could be told from what is false."""
+        return Reveals.NOTHING
+
+    def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
+        """The wrong solution, or why there is none."""
+        wrong = materials.writer.solutions.falsified(problem)
+        if isinstance(wrong, Unbuilt):
+            return wrong
+        return PrivilegedContext(materials.writer.reference(problem, wrong))
