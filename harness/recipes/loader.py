@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sdbench.harness.recipes.overrides import apply_overrides
+from sdbench.harness.recipes.overrides import apply_overrides, parse_override
 from sdbench.harness.recipes.rates import check_reported_seeds, check_tuned_rates
 from sdbench.harness.recipes.schema import (
     BaseSection,
@@ -26,6 +26,7 @@ from sdbench.harness.recipes.schema import (
     TrainingSection,
     TuningSection,
 )
+from sdbench.harness.recipes.unread import unread_settings
 from sdbench.harness.recipes.validation import validate
 from sdbench.tasks.errors import UserError, suggestion
 from sdbench.trainers.conditions import (
@@ -140,7 +141,8 @@ def resolve_recipe(
         objective = data["defaults"].get("objective")
         if isinstance(objective, dict):
             objective.setdefault("name", "distillation")
-    document = validate(_Document, data, label=label)
+    own = {".".join(parse_override(text)[0]) for text in overrides} | {".".join(path) for path in options or {}}
+    document = _with_settings_that_act(validate(_Document, data, label=label), data, own=own, label=label)
     tables = dict(document.conditions)
     for name in extra_conditions:
         tables.setdefault(name, {})
@@ -171,6 +173,27 @@ def resolve_recipe(
             check_tuned_rates(recipe, folder=source.folder, label=label)
         check_reported_seeds(recipe, folder=source.folder, label=label)
     return recipe
+
+
+def _with_settings_that_act(document: _Document, data: dict[str, Any], *, own: set[str], label: str) -> _Document:
+    """The document, if all that it sets is read.
+
+    What a recipe says of adapters, say, is dropped where the call itself asks for whole weights: a choice of another
+    kind takes the place of the recipe's. ``own``: the paths that the call sets.
+    """
+    unread = unread_settings(
+        data, problems=document.problems, training=document.training, evaluation=document.evaluation
+    )
+    for setting in unread:
+        is_own = any(path == setting.path or path.startswith(f"{setting.path}.") for path in own)
+        if is_own or own.isdisjoint(setting.switches):
+            raise UserError(
+                f"{label}: {setting.path} is set, but nothing reads it with {setting.because}; "
+                f"remove it or set {setting.read_with}"
+            )
+        section, key = setting.path.split(".")
+        del data[section][key]
+    return validate(_Document, data, label=label) if unread else document
 
 
 def _training(document: _Document) -> TrainingSection:

@@ -194,6 +194,62 @@ def test_bad_setting_is_one_line_with_path_value_and_fix(overrides: list[str], m
     assert "\n" not in str(caught.value)
 
 
+OWN_ROWS = ("problems.source=file", "problems.file=rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["training.lora.rank=4"], "training.lora is set, .* training.weights = 'whole'; remove it or set .* 'lora'"),
+        (["training.weights=whole", "training.lora.rank=4"], "training.lora is set"),
+        (["training.vllm.cache_gib=1.0"], "training.vllm is set, .*rollout_engine = 'hf' and evaluation.engine = 'hf'"),
+        (
+            ["problems.count=4", "problems.heldout_share=0.2"],
+            "problems.heldout_share is set, .*problems.source = 'nano'",
+        ),
+        (["problems.count=4", "problems.overlap=filter"], "problems.overlap is set, .*problems.source = 'nano'"),
+        (["tuning.validation_share=0.2"], "tuning.validation_share is set, .*problems.source = 'nano'"),
+        ([*OWN_ROWS, "problems.hiddenness.at_most=open"], "problems.hiddenness is set, .*problems.source = 'file'"),
+        (["training.curve_k=2"], "training.curve_k is set, .*training.curve_every_steps = 0"),
+    ],
+)
+def test_setting_that_nothing_reads_is_refused_by_name(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        resolve(with_conditions(a={}), *overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("training.weights=lora", "training.lora.rank=4"),
+        ("training.rollout_engine=vllm", "training.vllm.cache_gib=1.0"),
+        ("evaluation.engine=vllm", "training.vllm.cache_gib=1.0"),
+        (*OWN_ROWS, "problems.heldout_share=0.2", "problems.overlap=filter", "tuning.validation_share=0.2"),
+        (*OWN_ROWS, "problems.seed=3"),  # by it rows are held out
+        ("training.curve_every_steps=1", "training.curve_k=2"),
+    ],
+)
+def test_setting_that_is_read_is_taken(overrides: tuple[str, ...]) -> None:
+    resolve(with_conditions(a={}), *overrides)
+
+
+def test_setting_in_a_file_is_refused_as_well() -> None:
+    with pytest.raises(UserError, match=r"training\.lora is set"):
+        resolve({"training": {"lora": {"rank": 4}}, **with_conditions(a={})})
+
+
+def test_choice_of_the_call_takes_the_place_of_what_the_recipe_says_of_another_kind() -> None:
+    lora = {"training": {"weights": "lora", "lora": {"rank": 4}}, **with_conditions(a={})}
+    assert resolve(lora).training.lora.rank == 4
+    whole = resolve(lora, "training.weights=whole")
+    assert whole == resolve({"training": {"weights": "whole"}, **with_conditions(a={})})
+    with pytest.raises(UserError, match=r"training\.lora is set"):
+        resolve(lora, "training.weights=whole", "training.lora.alpha=8")
+    own_rows = {("problems", "source"): "file", ("problems", "file"): "rows.jsonl"}
+    assert resolve_recipe(read_recipe("nano"), options=own_rows).problems.source == "file"
+
+
 def test_recipe_without_conditions_is_refused() -> None:
     with pytest.raises(UserError, match="no conditions"):
         resolve({})
