@@ -9,7 +9,7 @@ _WRAPPERS = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}|[$*\"']"
 _ALONE = re.compile(r"\(?\s*([A-J])\s*[).]?")
 _LABEL = re.compile(r"(?:\(([A-J])\)|([A-J])\s*[).:,。、：，]|([A-J])(?=[^\x00-\x7f]))")
 _NAMED = re.compile(
-    r"(?:^|\s)(?:option|choice|answer|for sure|definitely|clearly)\s+\(?([A-J])(?![\w'])", re.IGNORECASE
+    r"(?:^|\s)(?:option|choice|answer(?:\s+is)?|for sure|definitely|clearly)\s+\(?([A-J])(?![\w'])", re.IGNORECASE
 )
 _CLAUSE_END = re.compile(r"[.,;:。，；：\n]")
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sdbench.tasks.grading.brackets import Listing, read_listing
+from sdbench.tasks.grading.brackets import Listing, read_listing, split_top
 from sdbench.tasks.grading.choice import gold_letter, read_letter
 from sdbench.tasks.grading.exact import numbers_equal, read_number
 from sdbench.tasks.grading.formula import is_formula, read_relation
@@ -53,6 +53,8 @@ class Comparison:
             return Decided(equal=True, rule="same_text")
         if gold_name and prediction_name and _differ(gold_name, prediction_name):
             return self._ask(gold, prediction)
+        if gold_name and prediction_name:
+            prediction_value = _rename(prediction_value, prediction_name, gold_name)
         both_values = not any(_RELATION.search(text) for text in (gold_value, prediction_value))
         # "y = 2x" answers "2x", but against an equation its left-hand side matters.
         if not both_values and (_is_equation(gold_value) or _is_equation(prediction_value)):
@@ -66,7 +68,7 @@ class Comparison:
         if settled is not None:
             return settled
         gold, prediction = _last_of_chain(gold), _last_of_chain(prediction)
-        for decide in (self._decide_matrices, self._decide_regions, self._decide_listings):
+        for decide in (self._decide_ratios, self._decide_matrices, self._decide_regions, self._decide_listings):
             found, result = decide(gold, prediction)
             if found:
                 return result
@@ -162,6 +164,14 @@ class Comparison:
         gold_items, prediction_items = _without_repeats(gold_list.items), _without_repeats(prediction_list.items)
         return True, self._match(gold_items, prediction_items, self.decide, rule="in_any_order")
 
+    def _decide_ratios(self, gold: str, prediction: str) -> tuple[bool, Decided | None]:
+        gold_parts, prediction_parts = split_top(gold, ":"), split_top(prediction, ":")
+        if (len(gold_parts) < 2 and len(prediction_parts) < 2) or not all(
+            map(is_formula, gold_parts + prediction_parts)
+        ):
+            return False, None
+        return True, self._in_order(gold_parts, prediction_parts, rule="ratio_or_time")
+
     def _decide_single(self, gold: Listing, prediction: Listing) -> tuple[bool, Decided | None]:
         """One value, in brackets or not: "(5)" and "{5}" are 5, whatever the other side has."""
         if not gold.items or not prediction.items or not (gold.brackets or prediction.brackets):
@@ -218,6 +228,8 @@ _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne)(?![A-Za-z])")
 _EQUATION = re.compile(r"=|\\ne(?![A-Za-z])")
 _COLON = re.compile(r"\d+(?:\s*:\s*\d+)+")
 _HALF_OF_DAY = re.compile(r"\s*(?:\\text\s*\{\s*)?[ap]\.?m\.?\s*\}?$", re.IGNORECASE)
+_FUNCTION_NAME = re.compile(r"([A-Za-z])\s*\(\s*([A-Za-z])\s*\)")
+_LETTERS = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 _LETTER_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?")
 
 
@@ -249,6 +261,14 @@ def _differ(gold_name: str, prediction_name: str) -> bool:
     gold_name, prediction_name = squeeze(gold_name), squeeze(prediction_name)
     letters = _LETTER_NAME.fullmatch(gold_name) and _LETTER_NAME.fullmatch(prediction_name)
     return gold_name != prediction_name and bool(letters)
+
+
+def _rename(value: str, name: str, gold_name: str) -> str:
+    """The value of ``f(n)`` in the letter of a gold that says ``f(x)``."""
+    own, wanted = _FUNCTION_NAME.fullmatch(name), _FUNCTION_NAME.fullmatch(gold_name)
+    if own is None or wanted is None or own[1] != wanted[1]:
+        return value
+    return _LETTERS.sub(lambda match: wanted[2] if match[0] == own[2] else match[0], value)
 
 
 def _is_equation(text: str) -> bool:

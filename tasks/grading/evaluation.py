@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
@@ -196,7 +197,7 @@ def _evaluate(tree: Tree, values: Values, *, in_degrees: bool) -> Any:
     if any(mpmath.isnan(one) for one in arguments):
         raise _UndefinedError
     try:
-        value = _OPERATIONS[tree.name](*arguments)
+        value = _real_power(tree, *arguments) if tree.name == "pow" else _OPERATIONS[tree.name](*arguments)
     except (ZeroDivisionError, ValueError, TypeError):
         raise _UndefinedError from None
     except OverflowError:
@@ -214,6 +215,29 @@ def _power(base: Any, exponent: Any) -> Any:
     if base == 0 and exponent == 0:
         return mpmath.mpf(1)
     return mpmath.power(base, exponent)
+
+
+def _real_power(tree: Call, base: Any, exponent: Any) -> Any:
+    """The real value of a negative number to a fraction with an odd denominator, as roots are read; else the usual."""
+    fraction = _literal(tree.arguments[1])
+    if fraction is None or fraction.denominator % 2 == 0 or fraction.denominator == 1:
+        return _power(base, exponent)
+    if mpmath.im(base) != 0 or mpmath.re(base) >= 0:
+        return _power(base, exponent)
+    size = _power(-base, exponent)
+    return -size if fraction.numerator % 2 else size
+
+
+def _literal(tree: Tree) -> Fraction | None:
+    """The fraction that is written in a tree as such."""
+    if isinstance(tree, Number):
+        return None if tree.decimal else tree.value
+    if isinstance(tree, Call) and tree.name in ("div", "neg"):
+        parts = [_literal(one) for one in tree.arguments]
+        if None in parts or (tree.name == "div" and parts[1] == 0):
+            return None
+        return -parts[0] if tree.name == "neg" else parts[0] / parts[1]  # type: ignore[operator]
+    return None
 
 
 def _root(radicand: Any, degree: Any) -> Any:

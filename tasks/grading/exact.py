@@ -24,9 +24,14 @@ _SLASH = re.compile(rf"(?:(?P<whole>\d+)\s+)?(?P<top>{_DECIMAL})\s*/\s*(?P<botto
 _FRAC = re.compile(
     rf"(?P<whole>\d+)?\s*\\frac\{{\s*(?P<sign>-)?\s*(?P<top>{_DECIMAL})\s*\}}\{{\s*(?P<bottom>{_DECIMAL})\s*\}}"
 )
-_BASE = re.compile(r"(?P<digits>(?=[A-Za-z]*\d)[0-9A-Za-z]+)\s*_\s*\{?\s*(?:\\text\{)?\s*(?P<base>\d{1,2})\s*\}{0,2}")
+_BASE_NAMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+_BASE = re.compile(
+    r"\(?(?P<digits>(?=[A-Za-z]*\d)[0-9A-Za-z]+)\)?\s*_\s*\{?\s*(?:\\text\s*\{)?\s*"
+    rf"(?P<base>\d{{1,2}}|{'|'.join(_BASE_NAMES)})\s*\}}{{0,2}}"
+)
+_REPEATING = re.compile(r"(?P<whole>\d*)\.(?P<head>\d*)\\(?:overline|bar|dot)\s*\{(?P<tail>\d+)\}")
 # After a number: words in \text, or plain words of two letters and more, joined by "/", "per" or a dot, with powers.
-_UNIT_WORD = r"(?:\\text\s*\{[^{}]*\}|(?<![A-Za-z])[^\W\d_]{2,}\.?)"
+_UNIT_WORD = r"(?:\\text\s*\{[^{}]*\}|(?<![A-Za-z])[^\W\d_]{2,}\.?|(?<=\s)[A-Za-z](?=\s*/\s*[a-z]))"
 _UNIT_POWER = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|\d))?"
 _UNIT = re.compile(
     rf"(?P<number>.*?[\d}})!%])\s*(?P<unit>{_UNIT_WORD}{_UNIT_POWER}"
@@ -98,7 +103,7 @@ def read_number(normalised: str) -> ExactNumber | None:
     """The number that a normalised answer is, or None where it is anything else."""
     text = split_assignment(normalised)[1]
     if (based := _BASE.fullmatch(text)) is not None:
-        return _read_based(based["digits"], int(based["base"]))
+        return _read_based(based["digits"], _BASE_NAMES.get(based["base"]) or int(based["base"]))
     if text.casefold() in _NUMBER_WORDS:
         return ExactNumber(value=Fraction(_NUMBER_WORDS[text.casefold()]), integer=True)
     unit: str | None = None
@@ -193,6 +198,10 @@ def _read_unsigned(text: str) -> tuple[Fraction, bool] | None:
     if (match := _POWER_OF_TEN.fullmatch(text)) is not None:
         exponent = int(match["exponent"].strip("{} "))
         return (Fraction(10) ** exponent, True) if abs(exponent) <= MAX_EXPONENT else None
+    if (match := _REPEATING.fullmatch(text)) is not None:
+        head, tail = match["head"], match["tail"]
+        value = Fraction((match["whole"] or "0") + "." + (head or "0"))
+        return value + Fraction(int(tail), 10 ** len(head) * (10 ** len(tail) - 1)), False
     match = _SLASH.fullmatch(text) or _FRAC.fullmatch(text)
     if match is None or Fraction(match["bottom"]) == 0:
         return None

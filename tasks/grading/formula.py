@@ -362,6 +362,8 @@ def _read_symbol(reader: _Reader, token: str) -> Tree:
         return Symbol(_NAMED[token])
     if token in _ACCENTS:
         name = f"{name} {_raw_group(reader)}"
+        if name[-1].isdigit():
+            raise UnreadableFormulaError(token)
     elif token in _DECORATIONS:
         name = _raw_group(reader)
         if len(name) != 1:

@@ -51,6 +51,9 @@ _ORDERED_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\rbrace(?![A-Za-z])", r"\\}"),
     )
 )
+_EMPHASIS = re.compile(r"(\*{1,3}|_{2})([^*]+)\1[.]?")
+# "5 (since 2 + 3 = 5)"
+_REMARK = re.compile(r"(?<=\S)\s+\((?=[^()]*(?<![\\A-Za-z])[A-Za-z]{3,})[^()]*\s[^()]*\)$")
 _WHOLE_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _LETTER_CHOICE = re.compile(r"\(([A-Za-z])\)")
 # Only where a value begins and nothing like it follows: "(1,234)" is a pair, "1,234, 567" a list.
@@ -62,8 +65,8 @@ _ARGUMENTS = re.compile(r"\\(frac|sqrt)(?![A-Za-z])\s*(\[[^\[\]]*\])?")
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[^\s{}\\])")
 _NAME_TOKEN = re.compile(r"\\text\s*\{[^{}]*\}|\\[A-Za-z]+|_\s*(?:\{[^{}]*\}|\w)|[A-Za-z]+|[(){}|':,\s]")
 _NO_NAMES = frozenset(
-    "\\sqrt \\sin \\cos \\tan \\cot \\sec \\csc \\log \\ln \\exp \\cdot \\times \\div \\pm \\mp \\binom \\le \\ge \\ne"
-    " \\lt \\gt \\cup \\cap \\in \\begin \\sum \\prod \\int \\lim".split()
+    "\\pi \\infty \\sqrt \\sin \\cos \\tan \\cot \\sec \\csc \\log \\ln \\exp \\cdot \\times \\div \\pm \\mp \\binom"
+    " \\le \\ge \\ne \\lt \\gt \\cup \\cap \\in \\begin \\sum \\prod \\int \\lim".split()
 )
 _VALUE_MARK = re.compile(r"(?<![<>=!\\])=(?!=)|\\approx(?![A-Za-z])")
 _SCRIPT = re.compile(r"([_^])\{(\w)\}")
@@ -77,6 +80,8 @@ def normalise(answer: str) -> str:
     round a whole answer goes. What an answer says stays: units, percent signs, order, brackets, case.
     """
     text = fold_characters(answer).strip()
+    if (emphasised := _EMPHASIS.fullmatch(text)) is not None:
+        text = emphasised[2].strip()
     while (inner := last_box(text)) is not None and text.startswith("\\") and text.endswith(inner + "}"):
         text = inner.strip()
     for symbol, command in _COMPARISONS.items():
@@ -84,6 +89,7 @@ def normalise(answer: str) -> str:
     for pattern, replacement in _ORDERED_REWRITES:
         text = pattern.sub(replacement, text)
     text = " ".join(text.split()).rstrip(".,; ").removesuffix("\\").strip()
+    text = _REMARK.sub("", text)
     if (whole := _WHOLE_TEXT.fullmatch(text)) is not None:
         text = whole[1].strip()
     if (choice := _LETTER_CHOICE.fullmatch(text)) is not None:
@@ -119,7 +125,12 @@ def _is_name(text: str) -> bool:
             return False
         has_letter |= token[0][-1].isalpha() or token[0].startswith("\\")
         position = token.end()
-    return has_letter and all(text.count(pair[0]) == text.count(pair[1]) for pair in ("()", "{}"))
+    # "e = 2.718..." names nothing.
+    return (
+        has_letter
+        and text not in ("e", "i")
+        and all(text.count(pair[0]) == text.count(pair[1]) for pair in ("()", "{}"))
+    )
 
 
 def squeeze(normalised: str) -> str:
