@@ -20,11 +20,17 @@ def leaderboard(
     from sdbench.leaderboards.render.json import render_json
     from sdbench.tasks.errors import UserError
 
-    if markdown is not None and (markdown.is_dir() or not markdown.absolute().parent.is_dir()):
+    # Looked at before the board is built: a typo is told at once.
+    if markdown is not None and not markdown.absolute().parent.is_dir():
         raise UserError(f"--markdown {markdown} cannot be written; give a file in a folder that exists")
     document = document_of([RunDirectory.existing(path) for path in runs])
     if markdown is not None:
-        write_atomically(markdown, render_document_markdown(document))
+        try:
+            write_atomically(markdown, render_document_markdown(document))
+        except OSError as error:
+            raise UserError(
+                f"--markdown {markdown} cannot be written ({error.strerror}); give a file in a folder that is writable"
+            ) from None
     if as_json:
         typer.echo(render_json(document))
     elif markdown is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,28 @@ def test_seeds_of_two_runs_of_one_training_make_one_row_and_their_common_base_co
     board = document_of([first, second]).board
     assert [(row.label, row.training_seeds) for row in board.rows] == [("grpo", (0, 1)), ("base", ())]
     assert board.notes == ("base: the same result was given 2 times; it counts once.",)
+
+
+@pytest.mark.parametrize("file", ["nowhere/page.md", "a", "b" * 300 + ".md", "locked/page.md"])
+def test_page_that_cannot_be_written_is_refused_in_one_line(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    make_run(tmp_path / "a", [BASE, checkpoint("grpo", 0, "cccc", "cwww")], seeds=(0,))
+    (tmp_path / "locked").mkdir()
+    write = tempfile.mkstemp
+
+    def locked(**arguments: Any) -> tuple[int, str]:
+        # As the system refuses it; whoever runs the tests may be root, whom no mode keeps out.
+        if Path(arguments.get("dir", "")).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return write(**arguments)
+
+    monkeypatch.setattr(tempfile, "mkstemp", locked)
+    before = sorted(tmp_path.rglob("*"))
+    refused = call("leaderboard", "a", "--markdown", file)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert f"--markdown {file} cannot be written" in refused.err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_same_run_twice_is_refused_and_its_copy_adds_nothing(call: Call, tmp_path: Path) -> None:
