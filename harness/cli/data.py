@@ -220,7 +220,8 @@ def _show_audit(found: GoldAudit) -> None:
     accepted = found.golds - len(found.refused)
     typer.echo(
         f"{found.name}: {accepted} of {found.golds} golds are accepted as their own answer, {len(found.neighbours)} "
-        f"neighbours are, {len(found.unreadable)} golds math-verify alone cannot read ({found.seconds:.1f} s)"
+        f"neighbours are; as written math-verify alone reads nothing from {len(found.unread)} and misreads "
+        f"{len(found.misread)} ({found.seconds:.1f} s)"
     )
     for what, findings in (("refused", found.refused), ("neighbour accepted", found.neighbours)):
         for one in findings:
@@ -228,5 +229,8 @@ def _show_audit(found: GoldAudit) -> None:
                 f"  {what}: {one.problem_id}: gold {one.gold!r}, answer {one.prediction!r}: {one.verdict.verdict} "
                 f"({one.verdict.rule})"
             )
-    for problem_id, gold in found.unreadable:
-        typer.echo(f"  math-verify alone cannot read: {problem_id}: {gold!r}")
+    for what, golds in (("read as nothing", found.unread), ("misread", found.misread)):
+        if golds:
+            typer.echo(
+                f"  {what} by math-verify alone: {', '.join(f'{problem_id} {gold!r}' for problem_id, gold in golds)}"
+            )

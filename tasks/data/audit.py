@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sdbench.tasks.grading.limits import exceeded_limit
 from sdbench.tasks.grading.math_grader import normalised_answer
@@ -31,8 +32,9 @@ class GoldAudit:
         golds: how many there are.
         refused: golds whose own spelling, boxed, is not graded correct: no model can score there.
         neighbours: golds for which the next problem's gold, another answer by its spelling, is graded correct.
-        unreadable: golds that math-verify alone, as other harnesses use it, cannot read between dollars. There the
-            grader's own rules stand alone.
+        unread: golds from which math-verify alone reads nothing as the set writes them, without box or dollars.
+        misread: golds that it reads as another value there than in a box. A harness that hands them to it as they are
+            scores these two groups wrong whatever a model says.
         seconds: for the grading of all.
     """
 
@@ -40,7 +42,8 @@ class GoldAudit:
     golds: int
     refused: tuple[Finding, ...]
     neighbours: tuple[Finding, ...]
-    unreadable: tuple[tuple[str, str], ...]
+    unread: tuple[tuple[str, str], ...]
+    misread: tuple[tuple[str, str], ...]
     seconds: float
 
 
@@ -50,6 +53,7 @@ def audit_golds(name: str, problems: Sequence[Problem], grader: Grader) -> GoldA
     itself = _grade(problems, [problem.answer for problem in problems], grader)
     following = [problem.answer for problem in (*problems[1:], *problems[:1])] if len(problems) > 1 else []
     beside = _grade(problems[: len(following)], following, grader)
+    alone = [(problem.id, problem.answer, _read_alone(problem.answer)) for problem in problems]
     return GoldAudit(
         name=name,
         golds=len(problems),
@@ -59,7 +63,8 @@ def audit_golds(name: str, problems: Sequence[Problem], grader: Grader) -> GoldA
             for found in beside
             if found.verdict.verdict == "correct" and _spelling(found.gold) != _spelling(found.prediction)
         ),
-        unreadable=tuple((problem.id, problem.answer) for problem in problems if not _readable(problem.answer)),
+        unread=tuple((identity, gold) for identity, gold, read in alone if read == "nothing"),
+        misread=tuple((identity, gold) for identity, gold, read in alone if read == "other"),
         seconds=time.perf_counter() - started,
     )
 
@@ -83,7 +88,9 @@ def _spelling(gold: str) -> str:
     return gold if exceeded_limit(gold) is not None else normalised_answer(gold)
 
 
-def _readable(gold: str) -> bool:
-    from math_verify import parse  # type: ignore[import-untyped]  # a second that nothing else here needs
+def _read_alone(gold: str) -> Literal["nothing", "other", "same"]:
+    from math_verify import parse, verify  # type: ignore[import-untyped]  # a second that nothing else here needs
 
-    return exceeded_limit(gold) is None and bool(parse(f"${gold}$"))
+    if exceeded_limit(gold) is not None or not (bare := parse(gold)):
+        return "nothing"
+    return "same" if verify(bare, parse(rf"\boxed{{{gold}}}")) else "other"
