@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sdbench.tasks.errors import UserError
 
 
 class StrictModel(BaseModel):
@@ -12,17 +14,23 @@ class StrictModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def is_set(self, field: str) -> bool:
+        """Whether a setting differs from its default."""
+        return bool(getattr(self, field) != type(self).model_fields[field].default)
 
-class GrpoSettings(StrictModel):
-    """Group-relative policy optimisation with a binary reward (DeepSeekMath, arXiv 2402.03300).
 
-    ``degenerate_groups``: what becomes of a group whose rewards are all equal: ``zero`` keeps it with zero advantage
-    (it still counts in the mean over tokens), ``drop`` leaves it out. ``std_normalisation``: divide by the group's
-    standard deviation. ``length_normalisation``: ``token_mean`` over all tokens of the batch, ``sequence_mean`` per
-    rollout first.
+class _RewardSettings(StrictModel):
+    """The settings of every objective with a group-relative reward.
+
+    ``clip_low``, ``clip_high``: how far the ratio to the policy that sampled may fall and rise; it differs from one
+    only behind the first update of a step. ``degenerate_groups``: what becomes of a group whose rewards are all equal:
+    ``zero`` keeps it with zero advantage (it still counts in the mean over tokens), ``drop`` leaves it out.
+    ``std_normalisation``: divide by the group's standard deviation. ``length_normalisation``: ``token_mean`` over all
+    tokens of the batch, ``sequence_mean`` per rollout first.
     """
 
-    name: Literal["grpo"] = "grpo"
+    has_reward: ClassVar[bool] = True
+
     clip_low: float = Field(default=0.2, gt=0)
     clip_high: float = Field(default=0.2, gt=0)
     std_normalisation: bool = True
@@ -30,53 +38,168 @@ class GrpoSettings(StrictModel):
     length_normalisation: Literal["token_mean", "sequence_mean"] = "token_mean"
 
 
+class GrpoSettings(_RewardSettings):
+    """Group-relative policy optimisation with a binary reward (DeepSeekMath, arXiv 2402.03300)."""
+
+    has_teacher: ClassVar[bool] = False
+
+    name: Literal["grpo"] = "grpo"
+
+
 class DistillationSettings(StrictModel):
     """A per-token divergence between self-teacher and student on the student's own completion.
 
     ``divergence``: ``forward_kl`` = KL(teacher || student), ``reverse_kl`` = KL(student || teacher), ``jsd``.
-    ``form``: ``full`` over the vocabulary, ``top_k`` over the teacher's top-k with a tail bucket, ``sampled`` the
-    sampled token alone (policy gradient of reverse KL). ``token_clip``: upper bound of the divergence of one token
-    (of its one-sample estimate in the form ``sampled``), None is off.
-    ``importance_clip``: upper bound of the ratio between the current and the sampling policy, None is off.
+    ``form``: ``full`` over the vocabulary; ``top_k`` over the ``top_k`` likeliest tokens of ``top_k_of`` with a bucket
+    for all others; ``sampled`` the sampled token alone (policy gradient of reverse KL). ``token_clip``: upper bound of
+    the divergence of one token (of its one-sample estimate in the form ``sampled``), None is off. ``entry_clip``: upper
+    bound of what one entry of the vocabulary adds to it (OPSD, arXiv 2601.18734), None is off. ``importance_clip``:
+    upper bound of the ratio between the current and the sampling policy, which differs from one only behind the first
+    update of a step; None is off.
+
+    ``tokens``: ``all`` of the completion, or ``from_error``, those from the first error on (ROSD, arXiv 2605.28014),
+    whose place comes from ``spans_from``: what the feedback points at (``context``), or nano's exact ``step_truth``.
+    ``without_error``: a rollout without such a place is distilled ``whole``, or left out and counted (``skip``).
+    ``skip_tokens``: tokens at the beginning of every completion that are not distilled (SDFT, arXiv 2601.19897).
     """
+
+    has_reward: ClassVar[bool] = False
+    has_teacher: ClassVar[bool] = True
 
     name: Literal["distillation"] = "distillation"
     divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "reverse_kl"
     form: Literal["full", "top_k", "sampled"] = "full"
     top_k: int = Field(default=20, ge=1)
+    top_k_of: Literal["teacher", "student"] = "teacher"
     jsd_teacher_weight: float = Field(default=0.5, gt=0, lt=1)
     token_clip: float | None = Field(default=None, gt=0)
+    entry_clip: float | None = Field(default=None, gt=0)
     importance_clip: float | None = Field(default=None, gt=0)
+    tokens: Literal["all", "from_error"] = "all"
+    spans_from: Literal["context", "step_truth"] = "context"
+    without_error: Literal["whole", "skip"] = "whole"
+    skip_tokens: int = Field(default=0, ge=0)
     reduction: Literal["token_mean", "sequence_mean"] = "token_mean"
 
     @model_validator(mode="after")
     def _refuse_settings_without_effect(self) -> Self:
-        fields = type(self).model_fields
         if self.form == "sampled" and self.divergence != "reverse_kl":
             raise ValueError(
                 f"form 'sampled' is the policy gradient of reverse_kl; divergence {self.divergence!r} needs "
                 "form 'full' or 'top_k'"
             )
-        if self.form != "top_k" and self.top_k != fields["top_k"].default:
+        if self.form == "sampled" and self.entry_clip is not None:
             raise ValueError(
-                f"top_k {self.top_k} has no effect with form {self.form!r}; set form to 'top_k' or drop it"
+                f"entry_clip {self.entry_clip} has no effect with form 'sampled', which reads one entry: use token_clip"
             )
-        if self.divergence != "jsd" and self.jsd_teacher_weight != fields["jsd_teacher_weight"].default:
+        for field in ("top_k", "top_k_of"):
+            if self.form != "top_k" and self.is_set(field):
+                raise ValueError(
+                    f"{field} {getattr(self, field)} has no effect with form {self.form!r}; set form to 'top_k' or "
+                    "drop it"
+                )
+        if self.divergence != "jsd" and self.is_set("jsd_teacher_weight"):
             raise ValueError(
                 f"jsd_teacher_weight {self.jsd_teacher_weight} has no effect with divergence {self.divergence!r}; "
                 "set divergence to 'jsd' or drop it"
             )
+        for field in ("spans_from", "without_error"):
+            if self.tokens != "from_error" and self.is_set(field):
+                raise ValueError(
+                    f"{field} {getattr(self, field)!r} has no effect with tokens {self.tokens!r}; set tokens to "
+                    "'from_error' or drop it"
+                )
         return self
 
 
-class TeacherSettings(StrictModel):
-    """Which weights the teacher has: the initial ones, a moving average, or the student's own.
+class AntiDistillationSettings(_RewardSettings):
+    """AntiSD: ascent on the Jensen-Shannon divergence beside the reward, behind an entropy gate (arXiv 2605.11609).
 
-    ``ema_rate`` is the share of the student in each update of the average.
+    The advantage of a token is its group-relative reward minus ``weight`` times phi(u), with u the teacher's minus the
+    student's log-probability and phi(u) = (softplus(u) - ln 2) / 2. The gate is closed for ``warmup_steps`` steps,
+    whose median teacher entropy is its level; then it is open, closes where the entropy falls below ``close_below``
+    times the level, and opens again at the level.
     """
 
-    kind: Literal["frozen", "ema", "live"] = "frozen"
+    has_teacher: ClassVar[bool] = True
+
+    name: Literal["anti_distillation"] = "anti_distillation"
+    weight: float = Field(default=0.5, gt=0)
+    warmup_steps: int = Field(default=5, ge=1)
+    close_below: float = Field(default=0.93, gt=0, le=1)
+
+
+class SpanRoutingSettings(_RewardSettings):
+    """TRACE: forward KL on key spans, reverse on error spans, reward elsewhere, then reward alone (arXiv 2605.10194).
+
+    ``key_spans`` are marked in correct rollouts, ``error_spans`` in all others; ``none`` switches either off. Their
+    places come from ``spans_from``: what the feedback points at (``context``), or nano's exact ``step_truth``; of a
+    completion at most ``max_share`` is marked. The divergence weighs ``weight`` for ``hold_steps`` steps, falls in a
+    straight line and is 0 from step ``off_step`` on; on marked tokens the reward's part grows as it falls.
+    ``entry_clip``: upper bound of what one entry of the vocabulary adds to a token's divergence, None is off.
+    """
+
+    has_teacher: ClassVar[bool] = True
+
+    name: Literal["span_routing"] = "span_routing"
+    key_spans: Literal["forward_kl", "none"] = "forward_kl"
+    error_spans: Literal["reverse_kl", "none"] = "reverse_kl"
+    spans_from: Literal["context", "step_truth"] = "context"
+    max_share: float = Field(default=0.25, gt=0, le=1)
+    weight: float = Field(default=0.5, gt=0)
+    hold_steps: int = Field(default=10, ge=0)
+    off_step: int = Field(default=40, ge=1)
+    entry_clip: float | None = Field(default=0.05, gt=0)
+    length_normalisation: Literal["token_mean", "sequence_mean"] = "sequence_mean"
+
+    @model_validator(mode="after")
+    def _has_something_to_route(self) -> Self:
+        if self.key_spans == self.error_spans == "none":
+            raise ValueError("key_spans and error_spans are both 'none': use the objective 'grpo'")
+        if self.hold_steps >= self.off_step:
+            raise ValueError(f"hold_steps {self.hold_steps} does not lie below off_step {self.off_step}")
+        return self
+
+    def divergence_weight(self, step: int) -> float:
+        """What the divergence weighs in a step, counted from 0."""
+        if step < self.hold_steps:
+            return self.weight
+        left = (self.off_step - step) / (self.off_step - self.hold_steps)
+        return self.weight * max(0.0, left)
+
+
+Objective = GrpoSettings | DistillationSettings | AntiDistillationSettings | SpanRoutingSettings
+# The field of a model that takes any of them, told apart by name.
+AnyObjective = Annotated[Objective, Field(discriminator="name")]
+OBJECTIVES: tuple[type[Objective], ...] = (
+    GrpoSettings,
+    DistillationSettings,
+    AntiDistillationSettings,
+    SpanRoutingSettings,
+)
+
+
+class TeacherSettings(StrictModel):
+    """Which weights the teacher has.
+
+    ``kind``: ``frozen`` the initial ones, ``ema`` a moving average, ``synced`` the student's as they were at the last
+    multiple of ``sync_every_updates`` updates, ``live`` the student's own. ``ema_rate`` is the share of the student in
+    each update of the average.
+    """
+
+    kind: Literal["frozen", "ema", "synced", "live"] = "frozen"
     ema_rate: float = Field(default=0.05, gt=0, le=1)
+    sync_every_updates: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _refuse_settings_without_effect(self) -> Self:
+        for field, kind in (("ema_rate", "ema"), ("sync_every_updates", "synced")):
+            if self.kind != kind and self.is_set(field):
+                raise ValueError(
+                    f"{field} {getattr(self, field)} has no effect with kind {self.kind!r}; set kind to {kind!r} or "
+                    "drop it"
+                )
+        return self
 
 
 class BudgetSettings(StrictModel):
@@ -99,7 +222,29 @@ class ConditionSpec(StrictModel):
 
     name: str
     feedback: FeedbackSpec
-    objective: GrpoSettings | DistillationSettings = Field(discriminator="name")
+    objective: AnyObjective
     teacher: TeacherSettings = TeacherSettings()
     budget: BudgetSettings = BudgetSettings()
     learning_rate: float = Field(default=3e-4, gt=0)
+
+
+def check_settings_act(condition: ConditionSpec, *, updates_per_step: int) -> None:
+    """Refuse settings of a condition that nothing would read in this training.
+
+    Raises:
+        UserError: names the setting, its value and what to change.
+    """
+    objective = condition.objective
+    if updates_per_step == 1:
+        # In the first update of a step the policy is the one that sampled, so every ratio is one.
+        for field in ("clip_low", "clip_high", "importance_clip"):
+            if field in type(objective).model_fields and objective.is_set(field):
+                raise UserError(
+                    f"condition {condition.name!r}: {field} = {getattr(objective, field)} has no effect with "
+                    "training.updates_per_step = 1, where every ratio is one: raise updates_per_step or drop it"
+                )
+    if not objective.has_teacher and condition.teacher.is_set("kind"):
+        raise UserError(
+            f"condition {condition.name!r}: teacher.kind = {condition.teacher.kind!r} has no effect with objective "
+            f"{objective.name!r}, which has no teacher: drop it"
+        )

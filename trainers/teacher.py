@@ -1,4 +1,4 @@
-"""The self-teacher's weights: the initial ones, a moving average, or the student's own. Never a gradient.
+"""The self-teacher's weights: initial, a moving average, the student's of some updates ago, or its own. No gradient.
 
 A teacher lends its weights to the student's own module while it scores, so one forward path serves both and no
 second module has to be kept in step with the first.
@@ -44,6 +44,8 @@ def make_teacher(settings: TeacherSettings, model: Any) -> Teacher:
         return _LiveTeacher()
     if settings.kind == "ema":
         return _ShadowTeacher(model, rate=settings.ema_rate)
+    if settings.kind == "synced":
+        return _ShadowTeacher(model, rate=1.0, every_updates=settings.sync_every_updates)
     if hasattr(model, "disable_adapter"):
         return _AdapterOffTeacher(model)
     return _ShadowTeacher(model, rate=0.0)
@@ -80,13 +82,17 @@ class _AdapterOffTeacher(_Stateless):
             yield
 
 
-class _ShadowTeacher:
-    """A copy of the trained tensors, swapped in for scoring: moving after each update, or (rate 0) never."""
+# Beside the tensors in a saved state; no parameter has this name.
+_UPDATES = "updates_since_sync"
 
-    def __init__(self, model: Any, *, rate: float) -> None:
+
+class _ShadowTeacher:
+    """A copy of the trained tensors, swapped in for scoring: moving every so many updates, or (rate 0) never."""
+
+    def __init__(self, model: Any, *, rate: float, every_updates: int = 1) -> None:
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._shadow = {name: p.detach().clone() for name, p in self._trained.items()}
-        self._rate = rate
+        self._rate, self._every, self._updates = rate, every_updates, 0
 
     @contextmanager
     def lend(self) -> Iterator[None]:
@@ -103,16 +109,23 @@ class _ShadowTeacher:
 
     @torch.no_grad()
     def after_update(self) -> None:
-        if self._rate > 0:
+        self._updates = (self._updates + 1) % self._every
+        if self._rate > 0 and self._updates == 0:
             for name, parameter in self._trained.items():
                 self._shadow[name].lerp_(parameter.detach(), self._rate)
 
     def state(self) -> dict[str, torch.Tensor]:
-        return dict(self._shadow) if self._rate > 0 else {}
+        if self._rate == 0:
+            return {}
+        counted = {_UPDATES: torch.tensor(self._updates)} if self._every > 1 else {}
+        return {**self._shadow, **counted}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        expected = set(self._shadow) if self._rate > 0 else set()
+        expected = set(self.state())
         if set(state) != expected:
             raise ValueError(f"the saved teacher has {len(state)} tensors, {len(expected)} are needed")
         for name, value in state.items():
-            self._shadow[name].copy_(value)
+            if name == _UPDATES:
+                self._updates = int(value)
+            else:
+                self._shadow[name].copy_(value)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sdbench.trainers.conditions import DistillationSettings
@@ -47,23 +48,52 @@ def score_against_teacher(
         chunk_tokens: completion tokens whose logits are held at once.
         behaviour_logprobs_N: see ``chunked_distillation``.
     """
-    seen = collate(teacher_prompts, completions, device=student.ids_BS.device)
-    with teacher.lend():
-        teacher_hidden_ND = completion_hidden(model, seen)[seen.mask_BT]
-        teacher_head = head_of(model, detach=True)
+    seen = teacher_view(
+        model=model, teacher=teacher, prompts=teacher_prompts, completions=completions, device=student.ids_BS.device
+    )
     student_hidden_ND = completion_hidden(model, student)[student.mask_BT]
     values = chunked_distillation(
         student_hidden_ND=student_hidden_ND,
         student_head=head_of(model),
-        teacher_hidden_ND=teacher_hidden_ND,
-        teacher_head=teacher_head,
+        teacher_hidden_ND=seen.hidden_ND,
+        teacher_head=seen.head,
         sampled_ids_N=student.targets_BT[student.mask_BT],
         temperature=temperature,
         settings=settings,
         chunk_tokens=chunk_tokens,
         behaviour_logprobs_N=behaviour_logprobs_N,
     )
-    return TeacherScores(values=values, teacher_tokens=seen.token_count)
+    return TeacherScores(values=values, teacher_tokens=seen.tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherView:
+    """The teacher's last hidden states that predict a batch's completion tokens, laid end to end.
+
+    ``head`` is its output layer as it was lent, ``tokens`` what it read, prompts and completions.
+    """
+
+    hidden_ND: Tensor
+    head: Head
+    tokens: int
+
+
+def teacher_view(
+    *,
+    model: Any,
+    teacher: Teacher,
+    prompts: Sequence[TokenIds],
+    completions: Sequence[TokenIds],
+    device: torch.device | str,
+) -> TeacherView:
+    """What the teacher makes of completions behind its own prompts. No graph of the student may be alive."""
+    seen = collate(prompts, completions, device=device)
+    with teacher.lend():
+        return TeacherView(
+            hidden_ND=completion_hidden(model, seen)[seen.mask_BT],
+            head=head_of(model, detach=True),
+            tokens=seen.token_count,
+        )
 
 
 def head_of(model: Any, *, detach: bool = False) -> Head:

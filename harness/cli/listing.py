@@ -50,7 +50,7 @@ def _feedback_rows() -> list[dict[str, Any]]:
     from sdbench.trainers.feedback.describe import describe_feedback
     from sdbench.trainers.feedback.registry import feedback_names, registered_feedback
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in feedback_names():
         entry = registered_feedback(name)
         required = [f for f in entry.fields if f.default is f.default_factory]

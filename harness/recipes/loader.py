@@ -30,12 +30,13 @@ from sdbench.harness.recipes.unread import unread_settings
 from sdbench.harness.recipes.validation import validate
 from sdbench.tasks.errors import UserError, suggestion
 from sdbench.trainers.conditions import (
+    AnyObjective,
     BudgetSettings,
     ConditionSpec,
     DistillationSettings,
-    GrpoSettings,
     StrictModel,
     TeacherSettings,
+    check_settings_act,
 )
 
 OWN_DATA_COMPLETION_TOKENS = 2048
@@ -46,7 +47,7 @@ _SHORTHANDS = {"feedback": "name", "objective": "name", "teacher": "kind"}
 class DefaultsSection(StrictModel):
     """``[defaults]``: what a condition has unless it says otherwise."""
 
-    objective: GrpoSettings | DistillationSettings = Field(default=DistillationSettings(), discriminator="name")
+    objective: AnyObjective = DistillationSettings()
     teacher: TeacherSettings = TeacherSettings()
     budget: BudgetSettings = BudgetSettings()
     learning_rate: float = Field(default=3e-4, gt=0)
@@ -224,11 +225,17 @@ def _condition(name: str, table: Any, *, document: _Document, label: str) -> Con
     own = _spell_out(table)
     defaults = document.defaults.model_dump(mode="json")
     merged: dict[str, Any] = {**own, "name": name, "feedback": _merge({"name": name}, own.get("feedback", {}))}
-    merged["objective"] = _merge_objective(defaults["objective"], own.get("objective", {}))
-    for section in ("teacher", "budget"):
-        merged[section] = _merge(defaults[section], own.get(section, {}))
+    merged["objective"] = _merge_of_kind(defaults["objective"], own.get("objective", {}), kind="name")
+    merged["teacher"] = _merge_of_kind(defaults["teacher"], own.get("teacher", {}), kind="kind")
+    merged["budget"] = _merge(defaults["budget"], own.get("budget", {}))
     merged.setdefault("learning_rate", defaults["learning_rate"])
     spec = validate(ConditionSpec, merged, label=label, path=("conditions", name))
+    if not spec.objective.has_teacher and "teacher" not in own:
+        spec = spec.model_copy(update={"teacher": TeacherSettings()})  # the default is for those that have one
+    try:
+        check_settings_act(spec, updates_per_step=document.training.updates_per_step)
+    except UserError as error:
+        raise UserError(f"{label}: {error}") from None
     return _in_rollouts(spec, document.problems, label)
 
 
@@ -256,8 +263,8 @@ def _merge(default: dict[str, Any], own: Any) -> Any:
     return {**default, **own} if isinstance(own, dict) else own
 
 
-def _merge_objective(default: dict[str, Any], own: Any) -> Any:
-    """On top of the default where it is the same objective or names none; in its place where it is another."""
-    if isinstance(own, dict) and own.get("name", default["name"]) != default["name"]:
+def _merge_of_kind(default: dict[str, Any], own: Any, *, kind: str) -> Any:
+    """On top of the default where it is of the same kind or names none; in its place where it is of another."""
+    if isinstance(own, dict) and own.get(kind, default[kind]) != default[kind]:
         return own
     return _merge(default, own)

@@ -199,7 +199,7 @@ def conditions_to_diagnose(plan: RunPlan) -> list[ConditionSpec]:
     return [
         condition
         for condition in plan.conditions
-        if condition.objective.name == "distillation" and not plan.directory.advantages(condition.name).is_file()
+        if condition.objective.has_teacher and not plan.directory.advantages(condition.name).is_file()
     ]
 
 

@@ -219,7 +219,7 @@ def _condition_lines(work: ConditionWork, probe: Probe, *, curve_samples: int) -
     name = work.condition.name
     training = probe.trainings.get(name)
     if work.trainings:
-        has_teacher = work.condition.objective.name == "distillation"
+        has_teacher = work.condition.objective.has_teacher
         passes = work.updates // work.steps if work.steps else 0
         is_known = training is not None and not (has_teacher and training.teacher_tokens_per_rollout is None)
         yield Line(

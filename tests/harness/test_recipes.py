@@ -15,7 +15,7 @@ from sdbench.harness.recipes.loader import (
 from sdbench.harness.recipes.schema import Recipe
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.sampling.settings import SamplingSettings
-from sdbench.trainers.conditions import DistillationSettings, GrpoSettings
+from sdbench.trainers.conditions import DistillationSettings, GrpoSettings, TeacherSettings
 
 HEAD: dict[str, Any] = {"recipe": {"name": "r", "description": "d"}}
 
@@ -100,10 +100,37 @@ def test_condition_takes_the_defaults_and_its_own_feedback_name() -> None:
 
 
 def test_another_objective_replaces_the_default_whole() -> None:
-    conditions = with_conditions(a={"objective": "grpo", "teacher": "live"})
-    recipe = resolve({"defaults": {"objective": {"divergence": "jsd"}}, **conditions})
+    defaults = {"objective": {"divergence": "jsd"}, "teacher": {"kind": "ema", "ema_rate": 0.2}}
+    conditions = with_conditions(a={"objective": "grpo"}, b={"teacher": "live"}, c={})
+    recipe = resolve({"defaults": defaults, **conditions})
     assert recipe.conditions["a"].objective == GrpoSettings()
-    assert recipe.conditions["a"].teacher.kind == "live"
+    assert recipe.conditions["a"].teacher == TeacherSettings(), "the default is for those that have a teacher"
+    assert recipe.conditions["b"].teacher == TeacherSettings(kind="live")
+    assert recipe.conditions["c"].teacher == TeacherSettings(kind="ema", ema_rate=0.2)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"objective": "grpo", "teacher": "live"}, r"teacher\.kind = 'live' has no effect with objective 'grpo'"),
+        ({"teacher": {"ema_rate": 0.2}}, "ema_rate 0.2 has no effect with kind 'frozen'"),
+        ({"objective": {"importance_clip": 2.0}}, "importance_clip = 2.0 has no effect with .*updates_per_step = 1"),
+        ({"objective": {"name": "grpo", "clip_high": 0.28}}, "clip_high = 0.28 has no effect with .*updates_per_step"),
+        ({"objective": {"name": "anti_distillation", "clip_low": 0.1}}, "clip_low = 0.1 has no effect with"),
+    ],
+)
+def test_a_setting_of_a_condition_that_nothing_reads_is_refused(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve(with_conditions(a=table))
+
+
+def test_ratios_may_be_clipped_where_a_step_has_several_updates() -> None:
+    conditions = with_conditions(
+        a={"objective": {"importance_clip": 2.0}}, b={"objective": {"name": "grpo", "clip_low": 0.1}}
+    )
+    recipe = resolve({"training": {"updates_per_step": 2}, **conditions})
+    assert recipe.conditions["a"].objective == DistillationSettings(importance_clip=2.0)
+    assert recipe.conditions["b"].objective == GrpoSettings(clip_low=0.1)
 
 
 def test_bare_feedback_name_becomes_a_condition_unless_the_recipe_has_it() -> None:

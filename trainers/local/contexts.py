@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.outcome import Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.seeds import sample_seed
-from sdbench.trainers.conditions import ConditionSpec, GrpoSettings
+from sdbench.trainers.conditions import ConditionSpec, DistillationSettings, SpanRoutingSettings
 from sdbench.trainers.critic.critic import Critic
 from sdbench.trainers.feedback.materials import build_contexts
 from sdbench.trainers.feedback.reasons import DOES_NOT_FIT
@@ -21,12 +22,16 @@ from sdbench.trainers.feedback.types import (
     PrivilegedContext,
     Unbuilt,
 )
+from sdbench.trainers.local.losses import RewardSettings
 from sdbench.trainers.local.rollouts import Group
 from sdbench.trainers.local.update import TrainingRow, reward_advantages
 from sdbench.trainers.prompting import PromptFormat
 from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.spans import SpanKind, SpanReader, mark_tokens_of
 
 UNFIT_PROMPT = "the prompt does not fit the model"
+NO_ERROR_PLACE = "nobody says where the rollout goes wrong"
+NO_TOKEN_LEFT = "no token is left behind skip_tokens"
 
 
 class TooManyUnbuiltError(UserError):
@@ -38,7 +43,8 @@ class Lesson:
     """A rollout and what is learned from it: ``row`` is None where nothing is.
 
     ``context`` is None where the objective has no teacher; ``advantage`` None where it has no reward or the rollout is
-    left out of the loss.
+    left out of the loss. ``lacks_place`` says that the objective asked where this rollout goes wrong, or right, and
+    nobody could say.
     """
 
     problem: Problem
@@ -46,9 +52,10 @@ class Lesson:
     context: BuiltContext | None
     advantage: float | None
     row: TrainingRow | None
+    lacks_place: bool = False
 
 
-def reward_lessons(groups: Sequence[Group], *, objective: GrpoSettings, prompt_format: PromptFormat) -> list[Lesson]:
+def reward_lessons(groups: Sequence[Group], *, objective: RewardSettings, prompt_format: PromptFormat) -> list[Lesson]:
     """Lessons by reward. An ungraded rollout is left out of its group and of the loss; an unfit one has no tokens."""
     advantages = reward_advantages([[rollout.reward for rollout in group.rollouts] for group in groups], objective)
     lessons = []
@@ -64,10 +71,11 @@ def reward_lessons(groups: Sequence[Group], *, objective: GrpoSettings, prompt_f
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherLessons:
-    """Makes lessons by a teacher's context.
+    """Makes lessons by a teacher's context, and by reward as well where the objective has one.
 
     Attributes:
         max_teacher_tokens: the most that the teacher's prompt and the completion may hold; None is no limit.
+        spans: finds the places of a rollout; must be given for objectives that ask for them.
     """
 
     condition: ConditionSpec
@@ -77,17 +85,31 @@ class TeacherLessons:
     critic: Critic | None
     seed: int
     max_teacher_tokens: int | None
+    spans: SpanReader | None = None
 
     def lessons(self, groups: Sequence[Group], *, step: int) -> list[Lesson]:
-        """Lessons of a step. A context that is unbuilt or does not fit leaves its rollout without a row."""
+        """Lessons of a step, counted from 0.
+
+        A context that is unbuilt or does not fit leaves its rollout without a row, or with its reward alone.
+        """
+        objective = self.condition.objective
+        if isinstance(objective, SpanRoutingSettings) and objective.divergence_weight(step) == 0:
+            return reward_lessons(groups, objective=objective, prompt_format=self.prompt_format)
         pairs = [(group.problem, rollout) for group in groups for rollout in group.rollouts]
         fitting = [pair for pair in pairs if pair[1].token_ids]
         batch_seed = sample_seed(run_seed=self.seed, task="materials", problem_id="", sample_index=step)
         built = iter(build_contexts(self.feedback, fitting, writer=self.writer, critic=self.critic, seed=batch_seed))
-        return [
+        lessons = [
             self._lesson(problem, rollout, next(built) if rollout.token_ids else Unbuilt(UNFIT_PROMPT))
             for problem, rollout in pairs
         ]
+        if isinstance(objective, DistillationSettings):
+            return [self._distilled(lesson, objective) for lesson in lessons]
+        rewarded = reward_lessons(groups, objective=objective, prompt_format=self.prompt_format)
+        lessons = [_with_reward(lesson, by_reward) for lesson, by_reward in zip(lessons, rewarded, strict=True)]
+        if isinstance(objective, SpanRoutingSettings):
+            return [self._routed(lesson, objective) for lesson in lessons]
+        return lessons
 
     def _lesson(self, problem: Problem, rollout: Rollout, context: BuiltContext) -> Lesson:
         row = None
@@ -108,6 +130,56 @@ class TeacherLessons:
                     teacher_prompt=prompt,
                 )
         return Lesson(problem=problem, rollout=rollout, context=context, advantage=None, row=row)
+
+    def _distilled(self, lesson: Lesson, objective: DistillationSettings) -> Lesson:
+        """The lesson with the tokens that are distilled; none of them, and the rollout is counted as unbuilt."""
+        row, context = lesson.row, lesson.context
+        if row is None or not isinstance(context, PrivilegedContext):
+            return lesson
+        start, error = objective.skip_tokens, None
+        # Only a rollout that is not correct has a part behind its error: elsewhere steps may err and cancel out.
+        asks = objective.tokens == "from_error" and lesson.rollout.outcome is not Outcome.CORRECT
+        if asks:
+            error = self._marks(lesson, context, kind="error")
+            if error is not None:
+                start = max(start, error.index(True))
+        if objective.tokens == "from_error" and error is None and objective.without_error == "skip":
+            return replace(lesson, row=None, context=Unbuilt(NO_ERROR_PLACE), lacks_place=asks)
+        if start >= len(row.completion):
+            return replace(lesson, row=None, context=Unbuilt(NO_TOKEN_LEFT))
+        distilled = tuple(at >= start for at in range(len(row.completion))) if start else None
+        return replace(lesson, row=replace(row, distilled=distilled, error=error), lacks_place=asks and error is None)
+
+    def _routed(self, lesson: Lesson, objective: SpanRoutingSettings) -> Lesson:
+        """The lesson with its spans; without one its teacher has nothing to say and is not asked."""
+        row, context = lesson.row, lesson.context
+        if row is None or not isinstance(context, PrivilegedContext):
+            return lesson
+        kind: SpanKind = "key" if lesson.rollout.outcome is Outcome.CORRECT else "error"
+        if (objective.key_spans if kind == "key" else objective.error_spans) == "none":
+            return replace(lesson, row=replace(row, teacher_prompt=None))
+        marks = self._marks(lesson, context, kind=kind, max_share=objective.max_share)
+        if marks is None:
+            return replace(lesson, row=replace(row, teacher_prompt=None), lacks_place=True)
+        return replace(lesson, row=replace(row, key=marks) if kind == "key" else replace(row, error=marks))
+
+    def _marks(
+        self, lesson: Lesson, context: PrivilegedContext, *, kind: SpanKind, max_share: float = 1.0
+    ) -> tuple[bool, ...] | None:
+        """Which tokens lie in spans of a kind; None where none does."""
+        assert self.spans is not None, "the objective asks for places"
+        found = self.spans.read(lesson.problem, lesson.rollout, context)
+        if found is None:
+            return None
+        marks = mark_tokens_of(found.spans, bounds=found.bounds, kind=kind, max_share=max_share)
+        return marks if any(marks) else None
+
+
+def _with_reward(lesson: Lesson, by_reward: Lesson) -> Lesson:
+    """A lesson by both; without a context the reward is learned from alone, without a reward nothing is."""
+    if by_reward.row is None or lesson.row is None:
+        return replace(lesson, advantage=by_reward.advantage, row=by_reward.row)
+    return replace(lesson, advantage=by_reward.advantage, row=replace(lesson.row, advantage=by_reward.advantage))
 
 
 def check_unbuilt_share(unbuilt: Counter[str], *, rollouts: int, limit: float, condition: str) -> None:

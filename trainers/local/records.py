@@ -9,7 +9,7 @@ from typing import Any
 
 from sdbench.trainers.feedback.types import PrivilegedContext, Unbuilt
 from sdbench.trainers.local.contexts import Lesson
-from sdbench.trainers.local.update import UpdateResult
+from sdbench.trainers.local.update import TrainingRow, UpdateResult
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -50,7 +50,17 @@ def rollout_row(lesson: Lesson, *, step: int) -> dict[str, Any]:
         "unbuilt": context.reason if isinstance(context, Unbuilt) else None,
         "advantage": lesson.advantage,
         "learned_from": lesson.row is not None,
+        "marks": None if lesson.row is None else _marks(lesson.row),
     }
+
+
+def _marks(row: TrainingRow) -> str | None:
+    """The tokens of a rollout, one letter each: k in a key span, e in an error span; None without spans."""
+    if row.key is None and row.error is None:
+        return None
+    none = (False,) * len(row.completion)
+    pairs = zip(row.key or none, row.error or none, strict=True)
+    return "".join("k" if is_key else "e" if is_error else "." for is_key, is_error in pairs)
 
 
 def metrics_row(
@@ -65,7 +75,8 @@ def metrics_row(
 ) -> dict[str, Any]:
     """One step as it is recorded; ``step`` counts from 1. What was not measured is null.
 
-    Of several updates of a step the last one's values stand. ``mean_completion_tokens`` leaves unfit rollouts out.
+    Of several updates of a step the last one's values stand. ``mean_completion_tokens`` leaves unfit rollouts out;
+    ``without_place`` counts the rollouts whose error, or key reasoning, was asked for and not found.
     """
     last = results[-1] if results else None
     lengths = [len(lesson.rollout.token_ids) for lesson in lessons if lesson.rollout.token_ids]
@@ -76,8 +87,12 @@ def metrics_row(
         "divergence": last.divergence if last else None,
         "token_advantage": last.token_advantage if last else None,
         "entropy": last.entropy if last else None,
+        "teacher_entropy": last.teacher_entropy if last else None,
+        "teacher_weight": last.teacher_weight if last else None,
+        "distilled_tokens": last.distilled_tokens if last else None,
         "gradient_norm": last.gradient_norm if last else None,
         "learned_from": sum(lesson.row is not None for lesson in lessons),
+        "without_place": sum(lesson.lacks_place for lesson in lessons),
         "mean_completion_tokens": sum(lengths) / len(lengths) if lengths else None,
         "outcomes": dict(outcomes),
         "unbuilt": dict(unbuilt),

@@ -19,7 +19,7 @@ from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state, save_step_checkpoint
-from sdbench.trainers.conditions import ConditionSpec, GrpoSettings
+from sdbench.trainers.conditions import ConditionSpec, GrpoSettings, check_settings_act
 from sdbench.trainers.critic.critic import Critic
 from sdbench.trainers.engines.hf import max_positions
 from sdbench.trainers.feedback.materials import check_needs
@@ -49,9 +49,11 @@ from sdbench.trainers.local.settings import (
 )
 from sdbench.trainers.local.update import Learner, UpdateResult, update
 from sdbench.trainers.model_folder import model_digest
+from sdbench.trainers.objectives.anti_distillation import EntropyGate
 from sdbench.trainers.prompting import PromptFormat, choose_format
 from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.scoring import causal_lm
+from sdbench.trainers.spans import check_places, span_reader
 from sdbench.trainers.teacher import make_teacher
 
 SEED_TASK = "train"
@@ -99,6 +101,7 @@ def train_condition(
             f"settings.rollout_engine is {settings.rollout_engine!r}, but rollout_engine is {rollout_engine!r}"
         )
     feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
+    check_settings_act(condition, updates_per_step=settings.updates_per_step)
     check_condition(condition, feedback=feedback, problems=problems, critic=critic)
     identity = _identity(condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic)
     finished = read_provenance(outputs.checkpoint_dir)
@@ -185,6 +188,7 @@ class _Training:
             critic=critic,
             seed=seed,
             max_teacher_tokens=min(limits, default=None),
+            spans=span_reader(condition.objective, self.tokenizer),
         )
         self.order = ProblemOrder(problems=problems, seed=seed)
         self.spent = _Spent()
@@ -265,7 +269,7 @@ class _Training:
         rows = [lesson.row for lesson in lessons if lesson.row is not None]
         with self._phase("update", seconds):
             passes = self.settings.updates_per_step
-            results = update(rows, self.learner, learning_rate=rate, passes=passes) if rows else []
+            results = update(rows, self.learner, learning_rate=rate, passes=passes, step=step) if rows else []
         self._count(lessons, results, outcomes)
         append_lines(self.outputs.rollouts_file, [rollout_row(lesson, step=step + 1) for lesson in lessons])
         row = metrics_row(
@@ -382,6 +386,7 @@ class _Training:
         header = {
             "identity": self.identity["identity"],
             "spent": {**vars(self.spent), "unbuilt": dict(self.spent.unbuilt)},
+            "gate": self.learner.gate.as_data(),
         }
         save_state(self.outputs.state_file, tensors=tensors, header=header)
 
@@ -405,6 +410,7 @@ class _Training:
                 # A counter of steps stays where the optimizer keeps it: on the parameter's device when fused.
                 self.learner.optimizer.state[parameters[owner]][slot] = value
         self.learner.teacher.load_state(teacher_state)
+        self.learner.gate = EntropyGate.from_data(header["gate"])
         spent = header["spent"]
         self.spent = _Spent(**{**spent, "unbuilt": Counter(spent["unbuilt"])})
 
@@ -441,21 +447,22 @@ def check_condition(
             f"{budget.group_size}"
         )
     has_context = shows_context(feedback, problems[0])
-    if condition.objective.name == "distillation" and not has_context:
+    objective = condition.objective
+    if objective.has_teacher and not has_context:
         raise UserError(
             f"condition {name!r}: feedback {condition.feedback.name!r} gives no context to distil from: use the "
             "objective 'grpo'"
         )
-    if condition.objective.name == "grpo":
-        if has_context:
-            raise UserError(
-                f"condition {name!r}: the objective 'grpo' shows no context, so feedback {condition.feedback.name!r} "
-                "would not be seen: use 'distillation', or the feedback 'binary_reward'"
-            )
-        if budget.group_size < 2:
-            raise UserError(
-                f"condition {name!r}: grpo compares the rollouts of a group, so group_size must be 2 or more"
-            )
+    if not objective.has_teacher and has_context:
+        raise UserError(
+            f"condition {name!r}: the objective {objective.name!r} shows no context, so feedback "
+            f"{condition.feedback.name!r} would not be seen: use 'distillation', or the feedback 'binary_reward'"
+        )
+    if objective.has_reward and budget.group_size < 2:
+        raise UserError(
+            f"condition {name!r}: {objective.name} compares the rollouts of a group, so group_size must be 2 or more"
+        )
+    check_places(objective, problems)
     check_needs(
         feedback,
         has_solutions=any(problem.solution is not None for problem in problems),

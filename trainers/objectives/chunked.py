@@ -72,10 +72,10 @@ def chunked_distillation(
 
     ``student_hidden_ND[n]`` and ``teacher_hidden_ND[n]`` are the last hidden states that predict ``sampled_ids_N[n]``.
     The gradient flows into the student's hidden states and head; the teacher is detached, even where it shares weights
-    with the student. ``settings.reduction`` is the caller's to apply (``reductions.py``); every other setting is
-    applied here: first the token clip, then the importance weight, which needs ``behaviour_logprobs_N``, the
-    log-probabilities under the policy that sampled, at the same temperature. These are not read where
-    ``importance_clip`` is off.
+    with the student. ``settings.reduction`` and which tokens count (``tokens``, ``skip_tokens``) are the caller's to
+    apply (``reductions.py``); every other setting is applied here: first the clips, then the importance weight, which
+    needs ``behaviour_logprobs_N``, the log-probabilities under the policy that sampled, at the same temperature. These
+    are not read where ``importance_clip`` is off.
 
     Raises:
         ValueError: shapes that do not match, a temperature or chunk that is not positive, or an importance clip
@@ -180,6 +180,8 @@ def _loss(
             teacher_logprobs_NV=teacher_NV,
             top_k=settings.top_k,
             jsd_teacher_weight=settings.jsd_teacher_weight,
+            top_k_of=settings.top_k_of,
+            entry_clip=settings.entry_clip,
         )
     else:
         loss_N = divergence_of_logprobs(
@@ -187,6 +189,7 @@ def _loss(
             student_logprobs_NV=student_NV,
             teacher_logprobs_NV=teacher_NV,
             jsd_teacher_weight=settings.jsd_teacher_weight,
+            entry_clip=settings.entry_clip,
         )
     if settings.token_clip is not None:
         loss_N = clip_per_token(values_N=loss_N, upper=settings.token_clip)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 Divergence = Literal["forward_kl", "reverse_kl", "jsd"]
+Side = Literal["teacher", "student"]
 
 
 def forward_kl(*, student_logits_NV: Tensor, teacher_logits_NV: Tensor) -> Tensor:
@@ -57,18 +58,34 @@ def divergence_of_logprobs(
     student_logprobs_NV: Tensor,
     teacher_logprobs_NV: Tensor,
     jsd_teacher_weight: float | None,
+    entry_clip: float | None = None,
 ) -> Tensor:
     """The named divergence of each token from normalised log-probabilities, shape N.
 
+    A token's divergence is a sum over the vocabulary; ``entry_clip`` bounds each summand from above (OPSD, arXiv
+    2601.18734), and one beyond it has no gradient. Clipped, the sum is no divergence: it can be negative.
     ``jsd_teacher_weight`` is read for ``jsd`` alone.
 
     Raises:
         ValueError: an unknown divergence, or ``jsd`` with a weight outside (0, 1).
     """
+    entries_NV = _entries(divergence, student_logprobs_NV, teacher_logprobs_NV, jsd_teacher_weight)
+    if entry_clip is not None:
+        entries_NV = entries_NV.clamp(max=entry_clip)
+    return entries_NV.sum(dim=-1)
+
+
+def _entries(
+    divergence: Divergence,
+    student_logprobs_NV: Tensor,
+    teacher_logprobs_NV: Tensor,
+    jsd_teacher_weight: float | None,
+) -> Tensor:
+    """What each entry of the vocabulary adds to each token's divergence."""
     if divergence == "forward_kl":
-        return _kl(teacher_logprobs_NV, student_logprobs_NV)
+        return _kl_entries(teacher_logprobs_NV, student_logprobs_NV)
     if divergence == "reverse_kl":
-        return _kl(student_logprobs_NV, teacher_logprobs_NV)
+        return _kl_entries(student_logprobs_NV, teacher_logprobs_NV)
     if divergence != "jsd":
         raise ValueError(f"divergence {divergence!r} is not one of forward_kl, reverse_kl, jsd")
     if jsd_teacher_weight is None or not 0 < jsd_teacher_weight < 1:
@@ -76,7 +93,7 @@ def divergence_of_logprobs(
     mixture_NV = torch.logaddexp(
         teacher_logprobs_NV + math.log(jsd_teacher_weight), student_logprobs_NV + math.log1p(-jsd_teacher_weight)
     )
-    return jsd_teacher_weight * _kl(teacher_logprobs_NV, mixture_NV) + (1 - jsd_teacher_weight) * _kl(
+    return jsd_teacher_weight * _kl_entries(teacher_logprobs_NV, mixture_NV) + (1 - jsd_teacher_weight) * _kl_entries(
         student_logprobs_NV, mixture_NV
     )
 
@@ -88,12 +105,12 @@ def top_k_divergence(
     teacher_logits_NV: Tensor,
     top_k: int,
     jsd_teacher_weight: float,
+    top_k_of: Side = "teacher",
 ) -> Tensor:
-    """The named divergence over the teacher's ``top_k`` tokens and one bucket for all others, shape N.
+    """The named divergence over the ``top_k`` likeliest tokens of one side and one bucket for all others, shape N.
 
-    The tail bucket is that of SDPO (arXiv 2601.20802), whose code takes the student's top-k where this takes the
-    teacher's. Merging tokens can only lower a divergence, so the value is a lower bound of the full one; with
-    ``top_k`` >= V it is the full one.
+    The tail bucket is that of SDPO (arXiv 2601.20802), whose code takes the student's top-k. Merging tokens can only
+    lower a divergence, so the value is a lower bound of the full one; with ``top_k`` >= V it is the full one.
 
     Raises:
         ValueError: ``top_k`` below 1, and as ``divergence_of_logprobs``.
@@ -104,6 +121,7 @@ def top_k_divergence(
         teacher_logprobs_NV=torch.log_softmax(teacher_logits_NV, dim=-1),
         top_k=top_k,
         jsd_teacher_weight=jsd_teacher_weight,
+        top_k_of=top_k_of,
     )
 
 
@@ -114,12 +132,17 @@ def top_k_divergence_of_logprobs(
     teacher_logprobs_NV: Tensor,
     top_k: int,
     jsd_teacher_weight: float | None,
+    top_k_of: Side = "teacher",
+    entry_clip: float | None = None,
 ) -> Tensor:
-    """``top_k_divergence`` from normalised log-probabilities, shape N."""
+    """``top_k_divergence`` from normalised log-probabilities, shape N; ``entry_clip`` bounds a bucket like an entry."""
     if top_k < 1:
         raise ValueError(f"top_k {top_k} is not at least 1")
+    if top_k_of not in ("teacher", "student"):
+        raise ValueError(f"top_k_of {top_k_of!r} is not one of teacher, student")
     if top_k < teacher_logprobs_NV.shape[-1]:
-        top_ids_NK = teacher_logprobs_NV.topk(top_k, dim=-1).indices
+        chooser_NV = teacher_logprobs_NV if top_k_of == "teacher" else student_logprobs_NV
+        top_ids_NK = chooser_NV.topk(top_k, dim=-1).indices
         student_logprobs_NV = _bucket_logprobs(student_logprobs_NV, top_ids_NK)
         teacher_logprobs_NV = _bucket_logprobs(teacher_logprobs_NV, top_ids_NK)
     return divergence_of_logprobs(
@@ -127,6 +150,7 @@ def top_k_divergence_of_logprobs(
         student_logprobs_NV=student_logprobs_NV,
         teacher_logprobs_NV=teacher_logprobs_NV,
         jsd_teacher_weight=jsd_teacher_weight,
+        entry_clip=entry_clip,
     )
 
 
@@ -156,7 +180,7 @@ def sampled_token_loss(
 def clip_per_token(*, values_N: Tensor, upper: float) -> Tensor:
     """Values bounded by ``upper`` from above, shape N; a token beyond it has no gradient.
 
-    OPSD (arXiv 2601.18734) bounds each vocabulary entry's share of a token's divergence; this bounds the token's sum.
+    This bounds a token's sum; ``entry_clip`` of ``divergence_of_logprobs`` bounds its summands.
     """
     return values_N.clamp(max=upper)
 
@@ -166,9 +190,9 @@ def importance_weights(*, logprobs_N: Tensor, behaviour_logprobs_N: Tensor, uppe
     return (logprobs_N - behaviour_logprobs_N).detach().exp().clamp(max=upper)
 
 
-def _kl(logprobs_NV: Tensor, other_logprobs_NV: Tensor) -> Tensor:
-    """KL(first || second) of each token."""
-    return (logprobs_NV.exp() * (logprobs_NV - other_logprobs_NV)).sum(dim=-1)
+def _kl_entries(logprobs_NV: Tensor, other_logprobs_NV: Tensor) -> Tensor:
+    """The summands of KL(first || second) of each token."""
+    return logprobs_NV.exp() * (logprobs_NV - other_logprobs_NV)
 
 
 def _bucket_logprobs(logprobs_NV: Tensor, top_ids_NK: Tensor) -> Tensor:
