@@ -111,7 +111,9 @@ class SentenceSplitter(_SeparatorSplitter):
     """Sentences: for a solution in one piece. A full stop inside a number or a formula ends none."""
 
     name: SplitterName = "sentences"
-    _separator = re.compile(r"(?<=[^\s.\d][.!?$])\s+(?=[A-Z\\$])|(?<=\d\.)\s+(?=[A-Z\\$])")
+    _separator = re.compile(
+        r"(?:(?<=[.!?])|(?<=[.!?][$)\"']))(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)\s+(?=[A-Z\\$])"
+    )
 
 
 class NanoSplitter:
