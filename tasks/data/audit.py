@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sdbench.tasks.grading.limits import exceeded_limit
-from sdbench.tasks.grading.math_grader import normalised_answer
 from sdbench.tasks.grading.verdict import GradeItem, Grader, Verdict
 from sdbench.tasks.problem import Problem
 
@@ -60,8 +59,8 @@ def audit_golds(name: str, problems: Sequence[Problem], grader: Grader) -> GoldA
         refused=tuple(found for found in itself if found.verdict.verdict != "correct"),
         neighbours=tuple(
             found
-            for found in beside
-            if found.verdict.verdict == "correct" and _spelling(found.gold) != _spelling(found.prediction)
+            for own, found in zip(itself, beside, strict=False)
+            if found.verdict.verdict == "correct" and found.verdict.extracted != own.verdict.extracted
         ),
         unread=tuple((identity, gold) for identity, gold, read in alone if read == "nothing"),
         misread=tuple((identity, gold) for identity, gold, read in alone if read == "other"),
@@ -82,10 +81,6 @@ def _grade(problems: Sequence[Problem], answers: Sequence[str], grader: Grader) 
         Finding(problem_id=problem.id, gold=problem.answer, prediction=answer, verdict=verdict)
         for problem, answer, verdict in zip(problems, answers, grader.grade(items), strict=True)
     ]
-
-
-def _spelling(gold: str) -> str:
-    return gold if exceeded_limit(gold) is not None else normalised_answer(gold)
 
 
 def _read_alone(gold: str) -> Literal["nothing", "other", "same"]:

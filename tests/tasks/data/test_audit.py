@@ -22,7 +22,14 @@ class Lenient:
     """Takes any answer for right but a gold that says `never`."""
 
     def grade(self, items: Sequence[GradeItem]) -> list[Verdict]:
-        return [Verdict(verdict="wrong" if item.gold == "never" else "correct", rule="scripted") for item in items]
+        return [
+            Verdict(
+                verdict="wrong" if item.gold == "never" else "correct",
+                rule="scripted",
+                extracted=item.prediction.replace(".0", ""),
+            )
+            for item in items
+        ]
 
 
 def test_what_the_grader_says_is_sorted_by_what_it_means() -> None:
