@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
-from sdbench.tasks.suites import get_suite, heldout_suite
+from sdbench.tasks.suites import SUITES, get_suite, heldout_suite, list_tasks
 
 PROBLEMS = [Problem(id=str(index), text=f"What is {index} + 1?", answer=str(index + 1)) for index in range(3)]
 
@@ -47,3 +50,59 @@ def test_heldout_is_one_benchmark_of_the_given_problems() -> None:
         heldout_suite([*PROBLEMS, PROBLEMS[0]])
     with pytest.raises(UserError, match="no problem"):
         heldout_suite([])
+
+
+@pytest.fixture
+def some_data(tmp_path: Path) -> Path:
+    """Two of the twelve in MathArena's schema: one whole, one a row short."""
+    for name, count in (("brumo25", 30), ("aime26", 29)):
+        (tmp_path / name).mkdir()
+        rows = ({"problem_idx": i, "problem": f"{name}: find {i}.", "answer": str(i)} for i in range(count))
+        (tmp_path / name / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def test_math12_takes_what_is_named_and_at_hand(some_data: Path) -> None:
+    suite = get_suite("math12", data_dir=some_data).select(tasks=["sdbench_brumo25"], limit=3)
+    (benchmark,) = suite.benchmarks
+    assert (benchmark.task, benchmark.group, len(benchmark.problems)) == ("sdbench_brumo25", "contest", 3)
+    assert (benchmark.default_k, benchmark.default_max_tokens, suite.prompt_kind) == (12, 32768, "question")
+    assert suite.left_out == ()
+
+
+def test_math12_refuses_what_is_missing_in_one_line_with_the_fix(some_data: Path) -> None:
+    (some_data / "aime26" / "test.jsonl").unlink()
+    suite = get_suite("math12", data_dir=some_data)
+    with pytest.raises(UserError, match=r"no data of sdbench_gsm8k, .*sdbench data fetch gsm8k .*--tasks available"):
+        suite.select()
+    with pytest.raises(UserError, match="no data of sdbench_aime26 at hand; run `sdbench data fetch aime26`"):
+        suite.select(tasks=["sdbench_brumo25", "sdbench_aime26"])
+    chosen = suite.select(tasks=["available"])
+    assert chosen.tasks == ("sdbench_brumo25",)
+    assert len(chosen.left_out) == 11
+    assert chosen.select(tasks=["available"]).tasks == chosen.tasks
+    with pytest.raises(UserError, match="did you mean 'sdbench_math500'"):
+        suite.select(tasks=["sdbench_math50"])
+
+
+def test_a_broken_set_is_never_passed_over(some_data: Path) -> None:
+    suite = get_suite("math12", data_dir=some_data)
+    for tasks in (["available"], ["sdbench_aime26"]):
+        with pytest.raises(UserError, match="has 29 rows, but aime26 has 30"):
+            suite.select(tasks=tasks)
+    assert suite.select(tasks=["sdbench_brumo25"]).tasks == ("sdbench_brumo25",)
+
+
+def test_nothing_at_hand_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no data of suite 'omr_heldout' is at hand; run `sdbench data fetch`"):
+        get_suite("omr_heldout", data_dir=tmp_path).select(tasks=["available"])
+
+
+def test_every_task_is_listed_without_its_data(some_data: Path) -> None:
+    listed = list_tasks(data_dir=some_data)
+    assert [task.suite for task in listed].count("math12") == 12
+    assert [task.name for task in listed if task.at_hand and task.suite == "math12"] == [
+        "sdbench_aime26",
+        "sdbench_brumo25",
+    ]
+    assert {task.suite for task in listed} == set(SUITES)
