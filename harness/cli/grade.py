@@ -13,11 +13,20 @@ def grade(
         Path, typer.Argument(metavar="IN.jsonl", help='Lines of {"gold", "prediction", "kind": "text" or "answer"}.')
     ],
     out: Annotated[Path, typer.Option("--out", metavar="OUT.jsonl", help="The same lines with their verdicts.")],
+    disagreements: Annotated[
+        Path | None,
+        typer.Option(
+            "--disagreements", metavar="LIST.jsonl", help="The lines of which math-verify alone says something else."
+        ),
+    ] = None,
 ) -> None:
     """Grade a file of (gold, prediction) pairs."""
-    from sdbench.tasks.grading.files import grade_file
+    from sdbench.tasks.grading.files import grade_file, list_disagreements
     from sdbench.tasks.grading.math_grader import MathGrader
 
     with MathGrader() as grader:
         counts = grade_file(pairs, out, grader)
+        different = list_disagreements(pairs, disagreements, grader, grader) if disagreements is not None else None
     typer.echo(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no lines")
+    if different is not None:
+        typer.echo(f"math-verify alone says something else of {different}: {disagreements}")

@@ -43,13 +43,11 @@ _NOT_UNITS = re.compile(
 )
 _SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = re.compile(rf"(?P<scale>{'|'.join(_SCALES)})s?(?![^\W\d_])\s*", re.IGNORECASE)
-_NUMBER_WORDS = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-        " seventeen eighteen nineteen twenty".split()
-    )
-}
+_COUNTED = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
+_NUMBER_WORDS = {word: value for value, word in enumerate(_COUNTED)}
 # Units that a value hangs on: what they measure and how many base units they are; any other word after a number only
 # names what is counted.
 _MEASURES = {

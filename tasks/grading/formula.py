@@ -49,16 +49,26 @@ _KINDS = {"le": "<=", "ge": ">=", "ne": "!="}
 CONSTANTS = frozenset({"pi", "e", "i", "infty"})
 _NAMED = {"\\pi": "pi", "\\infty": "infty", "\\imath": "i"}
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma tau"
-    " upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell".split()
+    (
+        *("alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "vartheta", "iota"),
+        *("kappa", "lambda", "mu", "nu", "xi", "rho", "varrho", "sigma", "tau", "upsilon", "phi", "varphi", "chi"),
+        *("psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"),
+        *("hbar", "ell"),
+    )
+)
+_PLAIN_FUNCTIONS = (
+    *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot"),
+    *("sinh", "cosh", "tanh", "exp", "ln", "log", "lg"),
 )
 _FUNCTIONS = {
-    **{name: name for name in "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh exp ln".split()},
-    **{"log": "log", "lg": "lg", "asin": "arcsin", "acos": "arccos", "atan": "arctan", "arccot": "arccot"},
+    **{name: name for name in _PLAIN_FUNCTIONS},
+    **{"asin": "arcsin", "acos": "arccos", "atan": "arctan"},
 }
 _INVERSE = {"sin": "arcsin", "cos": "arccos", "tan": "arctan", "cot": "arccot"}
 TRIGONOMETRIC = frozenset({"sin", "cos", "tan", "cot", "sec", "csc"})
-_WORDS = ("arcsin", "arccos", "arctan", "sqrt", "sinh", "cosh", "tanh", *("asin", "acos", "atan")) + (
+# Longer words before those they begin with.
+_WORDS = (
+    *("arcsin", "arccos", "arctan", "sqrt", "sinh", "cosh", "tanh", "asin", "acos", "atan"),
     *("sin", "cos", "tan", "cot", "sec", "csc", "exp", "log", "pi", "ln"),
 )
 _ACCENTS = frozenset({"\\dot", "\\ddot", "\\hat", "\\bar", "\\tilde", "\\vec", "\\overline", "\\mathcal", "\\mathbb"})
@@ -368,9 +378,7 @@ def _read_symbol(reader: _Reader, token: str) -> Tree:
         name = _raw_group(reader)
         if len(name) != 1:
             raise UnreadableFormulaError(token)
-    elif token.startswith("\\") and name not in _GREEK:
-        raise UnreadableFormulaError(token)
-    elif not name.isalnum():
+    elif (token.startswith("\\") and name not in _GREEK) or not name.isalnum():
         raise UnreadableFormulaError(token)
     while reader.peek() in ("_", "'"):
         mark = reader.take()

@@ -65,8 +65,11 @@ _ARGUMENTS = re.compile(r"\\(frac|sqrt)(?![A-Za-z])\s*(\[[^\[\]]*\])?")
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[^\s{}\\])")
 _NAME_TOKEN = re.compile(r"\\text\s*\{[^{}]*\}|\\[A-Za-z]+|_\s*(?:\{[^{}]*\}|\w)|[A-Za-z]+|[(){}|':,\s]")
 _NO_NAMES = frozenset(
-    "\\pi \\infty \\sqrt \\sin \\cos \\tan \\cot \\sec \\csc \\log \\ln \\exp \\cdot \\times \\div \\pm \\mp \\binom"
-    " \\le \\ge \\ne \\lt \\gt \\cup \\cap \\in \\begin \\sum \\prod \\int \\lim".split()
+    (
+        *("\\pi", "\\infty", "\\sqrt", "\\sin", "\\cos", "\\tan", "\\cot", "\\sec", "\\csc", "\\log", "\\ln", "\\exp"),
+        *("\\cdot", "\\times", "\\div", "\\pm", "\\mp", "\\binom", "\\le", "\\ge", "\\ne", "\\lt", "\\gt", "\\cup"),
+        *("\\cap", "\\in", "\\begin", "\\sum", "\\prod", "\\int", "\\lim"),
+    )
 )
 _VALUE_MARK = re.compile(r"(?<![<>=!\\])=(?!=)|\\approx(?![A-Za-z])")
 _SCRIPT = re.compile(r"([_^])\{(\w)\}")

@@ -25,7 +25,8 @@ _PHRASE = re.compile(
     r"|(?:الجواب|الإجابة|उत्तर)\s*(?:هو|هي|है|[:：])[\s*:：]*",
     re.IGNORECASE | re.MULTILINE,
 )
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$((?:\\\$|[^$])+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+# Only a displayed formula spans lines; a dollar sign further down belongs to something else.
+_FORMULA = re.compile(r"\$\$((?s:.+?))\$\$|\$((?:\\\$|[^$\n])+)\$|\\\((.+?)\\\)|\\\[((?s:.+?))\\\]")
 _QUOTES = re.compile(r"(?:\\?[\"'“])+")
 _SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|[。！？।]|\s(?:because|since)\s|<\|")
 # "Final answer: the largest $n$ is 34": a sentence that begins with a word says its answer after its last verb.

@@ -17,7 +17,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import cast
 
+from sdbench.tasks.grading.verdict import VerdictName
 from sdbench.tasks.grading.worker import failure
 
 WORKER_MODULE = "sdbench.tasks.grading.worker"
@@ -64,7 +66,7 @@ class Request:
 class Reply:
     """``correct``, ``wrong`` or ``ungraded``, and the rule that says why."""
 
-    verdict: str
+    verdict: VerdictName
     rule: str
 
 
@@ -131,7 +133,7 @@ class Worker:
                 # What it allocated would count against the next request.
                 self.stop()
                 self.kill()
-            return Reply(verdict=message["verdict"], rule=message["rule"])
+            return Reply(verdict=cast(VerdictName, message["verdict"]), rule=message["rule"])
         except (_WorkerGoneError, BrokenPipeError):
             overran = time.monotonic() >= deadline
             self.kill()
@@ -140,7 +142,8 @@ class Worker:
             if not stage:
                 raise _NotBegunError from None
             if -self._process.returncode in _SELF_INFLICTED:
-                return Reply(**failure(stage, "too_costly", plain_gold=request.plain_gold))
+                reply = failure(stage, "too_costly", plain_gold=request.plain_gold)
+                return Reply(verdict=cast(VerdictName, reply["verdict"]), rule=reply["rule"])
             return Reply(verdict="ungraded", rule="worker_died")
 
     def stop(self) -> None:

@@ -30,11 +30,21 @@ class GradeItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A verdict, the rule that decided it, and the answer that was read (normalised), if any."""
+    """A verdict and how it came about.
+
+    Attributes:
+        verdict: the verdict.
+        rule: the rule that decided it.
+        extracted: the answer that was read, normalised, if any.
+        written: the same as it stood in the prediction, cut where it is very long.
+        source: where it stood: ``box``, ``hash``, ``phrase``, ``conclusion`` or ``whole``.
+    """
 
     verdict: VerdictName
     rule: str
     extracted: str | None = None
+    written: str | None = None
+    source: str | None = None
 
 
 class Grader(Protocol):

@@ -9,7 +9,10 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[a-z]+\*?\}")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp sqrt min max gcd lcm mod pi infinity".split()
+    (
+        *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"),
+        *("log", "exp", "sqrt", "min", "max", "gcd", "lcm", "mod", "pi", "infinity"),
+    )
 )
 _PROSE_WORDS = 3
 _ARTICLES = re.compile(r"^(?:an?|the|it is|they are)\s+")
