@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sdbench.tasks.errors import UserError
@@ -27,13 +27,15 @@ class Completion:
     ``UNFIT``. ``text`` is their decoding without special tokens.
 
     A server that speaks text alone gives no ids: then ``token_ids`` are empty and ``counted_tokens`` is how many tokens
-    the server says there were. It is None wherever the ids are known.
+    the server says there were. It is None wherever the ids are known. ``prompt_tokens`` is how many the server says the
+    prompt has, where it says so; two completions that differ in nothing else are equal.
     """
 
     token_ids: tuple[int, ...]
     text: str
     finish_reason: FinishReason
     counted_tokens: int | None = None
+    prompt_tokens: int | None = field(default=None, compare=False)
 
     @property
     def completion_tokens(self) -> int:

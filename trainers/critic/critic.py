@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.feedback.nano_contexts import Quote
@@ -12,7 +12,10 @@ from sdbench.trainers.rollout import Rollout
 
 
 class Critic(Protocol):
-    """Rewrites attempts after the rules of the faithful scribe."""
+    """Rewrites attempts after the rules of the faithful scribe.
+
+    A critic that has settings also has ``identity`` (``HasIdentity``): else its name alone says which critic it is.
+    """
 
     @property
     def name(self) -> str:
@@ -30,3 +33,18 @@ class Critic(Protocol):
     def critiques(self, pairs: Sequence[tuple[Problem, Rollout]], *, quote: Quote) -> list[PrivilegedContext | Unbuilt]:
         """The critique of each attempt, in order, as the finished text of a context."""
         ...
+
+
+@runtime_checkable
+class HasIdentity(Protocol):
+    """A critic of which the name does not say everything."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All that its critiques follow from besides the attempts, as JSON values: settings, model, templates."""
+        ...
+
+
+def identity_of(critic: Critic) -> dict[str, Any]:
+    """Which critic it is, as JSON values: two trainings with critics of equal identity have the same critic."""
+    return {"name": critic.name, **(critic.identity if isinstance(critic, HasIdentity) else {})}

@@ -97,6 +97,8 @@ class OpenAIEngine:
         timeout_seconds: longest wait for one answer.
         attempts: how often a request is tried in all.
         longest_pause_seconds: longest wait between two tries.
+        finish_others: whether all others are still drawn where a request fails at every try. The error then comes at
+            the end; what it was caused by is no ``UserError``.
 
     Raises:
         UserError: the server cannot be reached, refuses the key, or has no such model.
@@ -115,10 +117,11 @@ class OpenAIEngine:
         timeout_seconds: float = 600.0,
         attempts: int = 8,
         longest_pause_seconds: float = 60.0,
+        finish_others: bool = False,
     ) -> None:
         self.base_url, self.model, self.endpoint = _checked_url(base_url), model, endpoint
         self._max_concurrent, self._attempts = max_concurrent, attempts
-        self._longest_pause_seconds = longest_pause_seconds
+        self._longest_pause_seconds, self._finish_others = longest_pause_seconds, finish_others
         self._timeout_seconds, self._key = timeout_seconds, key
         self._client = httpx.Client(
             headers={} if key is None else {"Authorization": f"Bearer {key}"},
@@ -178,6 +181,8 @@ class OpenAIEngine:
                     completion = self._complete(job, sampling, settings.max_tokens, stopped)
                 except Exception as error:
                     failures.append(error)
+                    if self._finish_others and isinstance(error, _TransientError):
+                        continue
                     stopped.set()
                     return
                 group = drawn[job.request]
@@ -200,7 +205,8 @@ class OpenAIEngine:
             stopped.set()
             raise InterruptedDrawError([list(group) for group in drawn]) from None
         if failures:
-            raise self._failure(failures[0], drawn)
+            worst = next((error for error in failures if not isinstance(error, _TransientError)), failures[0])
+            raise self._failure(worst, drawn)
         return [[completion for completion in group if completion is not None] for group in drawn]
 
     def _failure(self, error: Exception, drawn: list[list[Completion | None]]) -> Exception:
@@ -275,7 +281,7 @@ class OpenAIEngine:
             (choice,) = data["choices"]
             text = choice["message"]["content"] if self.endpoint == "chat" else choice["text"]
             finish = _FINISH[choice["finish_reason"]]
-            counted = data["usage"]["completion_tokens"]
+            counted, asked = data["usage"]["completion_tokens"], data["usage"].get("prompt_tokens")
             ids = choice.get("token_ids")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _TransientError(
@@ -292,6 +298,7 @@ class OpenAIEngine:
             text=text or "",
             finish_reason=finish,
             counted_tokens=counted if ids is None else None,
+            prompt_tokens=asked if type(asked) is int and asked >= 0 else None,
         )
 
     def _look_up_model(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -42,8 +43,13 @@ class TemplateFile:
     body: Template
 
 
-def read_template(name: str, content: str) -> TemplateFile:
+def read_template(name: str, content: str, *, fields: Sequence[str] | None = None) -> TemplateFile:
     """A template from the content of its file.
+
+    Args:
+        name: of the file, for messages.
+        content: of the file.
+        fields: those that it must have, no more and no fewer; None for those of this package's file of that name.
 
     Raises:
         UserError: it has no version line, or not the fields that it must have.
@@ -54,7 +60,7 @@ def read_template(name: str, content: str) -> TemplateFile:
     body = Template(content[heading.end() :].rstrip("\n"))
     if not body.is_valid():
         raise UserError(f"template {name!r} has a $ that begins no field; write $$ for a dollar sign")
-    found, wanted = set(body.get_identifiers()), set(TEMPLATE_FIELDS[name])
+    found, wanted = set(body.get_identifiers()), set(TEMPLATE_FIELDS[name] if fields is None else fields)
     for field in sorted(wanted - found):
         raise UserError(f"template {name!r} lacks the field ${field}; put it where the text belongs")
     for field in sorted(found - wanted):

@@ -20,7 +20,8 @@ from sdbench.trainers.critic.catalogue import (
     make_critic,
     register_critic,
 )
-from sdbench.trainers.critic.symbolic import ScribeRule, SymbolicCritic, rewrite_attempt
+from sdbench.trainers.critic.rewriting import ScribeRule, rewrite_attempt
+from sdbench.trainers.critic.symbolic import SymbolicCritic
 from sdbench.trainers.feedback.nano_contexts import ContextKind, Quote, critique_context, write_context
 from sdbench.trainers.feedback.reasons import NO_PROCEDURE
 from sdbench.trainers.feedback.types import ContextWriter, PrivilegedContext, Unbuilt
@@ -206,7 +207,7 @@ def test_problems_in_plain_language_are_refused_by_name() -> None:
 
 
 def test_critics_by_name() -> None:
-    assert critic_names() == ("symbolic",)
+    assert critic_names() == ("symbolic", "llm")
     assert make_critic("symbolic", writer=NanoWriter()).name == "symbolic"
     with pytest.raises(UserError, match=r"no critic 'simbolic'; did you mean 'symbolic'\?"):
         make_critic("simbolic", writer=NanoWriter())
@@ -223,4 +224,4 @@ def test_a_critic_of_ones_own_is_registered_once_and_made_by_name() -> None:
         assert isinstance(made, Silent)
         with pytest.raises(UserError, match="'silent' is registered already"):
             register_critic("silent")(Silent)
-    assert critic_names() == ("symbolic",)
+    assert critic_names() == ("symbolic", "llm")

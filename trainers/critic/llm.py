@@ -1,0 +1,172 @@
+"""The critic that asks a frozen language model to be the faithful scribe, and believes no answer unchecked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sdbench.tasks.grading.extraction import strip_thinking
+from sdbench.tasks.outcome import FinishReason
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.critic.answers import Answer, AnswerStore, Asker, Cost
+from sdbench.trainers.critic.llm_settings import EngineOpener, LlmSettings
+from sdbench.trainers.critic.prompts import critic_prompts_digest, repair_prompt, scribe_prompt
+from sdbench.trainers.critic.scribe_rules import Attempt, Broken, BrokenRule, ScribeRewrite, cut_attempt, read_rewrite
+from sdbench.trainers.feedback.nano_contexts import Quote
+from sdbench.trainers.feedback.reasons import NO_STEPS
+from sdbench.trainers.feedback.review import shown_text
+from sdbench.trainers.feedback.templates import short_hash
+from sdbench.trainers.feedback.types import ContextWriter, PrivilegedContext, Unbuilt
+from sdbench.trainers.model_folder import model_digest
+from sdbench.trainers.rollout import Rollout
+
+RULES_VERSION = 1
+"""Of the rules that answers are held against; part of the critic's identity."""
+
+
+@dataclass(kw_only=True)
+class CriticCounts:
+    """What became of the attempts that this process handed in: ``attempts`` = ``built`` + all ``unbuilt``.
+
+    ``sent_back``: answers that broke a rule and were sent back; ``mended``: those of them that then kept the rules.
+    """
+
+    attempts: int = 0
+    built: int = 0
+    sent_back: int = 0
+    mended: int = 0
+    unbuilt: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Case:
+    problem: Problem
+    attempt: Attempt
+    prompt: str
+
+
+class LlmCritic:
+    """The critic of any problem: a frozen language model, on a server or in this process, held to the scribe's rules.
+
+    What it thinks is removed; what it answers must keep the rules of ``scribe_rules``, else it is sent back once and
+    then counted as unbuilt under the rule that it breaks. Every content is asked once (``keep_answers_in``).
+    """
+
+    name = "llm"
+    settings_model: ClassVar = LlmSettings
+    needs_engine: ClassVar = True
+
+    def __init__(self, *, writer: ContextWriter, settings: LlmSettings, open_engine: EngineOpener) -> None:
+        self._writer, self.settings, self._open_engine = writer, settings, open_engine
+        self._store = AnswerStore(None)
+        self._asker: Asker | None = None
+        self.counts = CriticCounts()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Settings, model, prompts and rules."""
+        content = self.settings.content
+        if self.settings.engine != "openai":
+            content["model"] = model_digest(self.settings.model)  # folders may move, what is in them may not change
+        return {"settings": content, "prompts": critic_prompts_digest(), "rules": RULES_VERSION}
+
+    @property
+    def cost(self) -> Cost:
+        """What all answers of the store cost."""
+        return self._store.cost()
+
+    def keep_answers_in(self, path: Path) -> None:
+        """Keep answers in this file from now on, and look for them there."""
+        self._store.keep_in(path)
+
+    def check_problems(self, problems: Sequence[Problem]) -> None:
+        """A server must be there; a model in this process is loaded when it is first asked.
+
+        Raises:
+            UserError: there is no such server or model.
+        """
+        if self.settings.engine == "openai":
+            self._opened()
+
+    def critiques(self, pairs: Sequence[tuple[Problem, Rollout]], *, quote: Quote) -> list[PrivilegedContext | Unbuilt]:
+        """The model's rewrite of each attempt; ``Unbuilt`` where there are no steps, no reply, or a broken rule.
+
+        A solution is shown to the model where the problem has one.
+
+        Raises:
+            UserError: the server is gone or refuses every request.
+        """
+        cases = [self._case(problem, rollout) for problem, rollout in pairs]
+        rewrites = iter(self._rewrites([case for case in cases if case is not None]))
+        contexts = [Unbuilt(NO_STEPS) if case is None else self._context(case, next(rewrites), quote) for case in cases]
+        self.counts.attempts += len(contexts)
+        self.counts.built += sum(isinstance(context, PrivilegedContext) for context in contexts)
+        self.counts.unbuilt.update(context.reason for context in contexts if isinstance(context, Unbuilt))
+        return contexts
+
+    def _case(self, problem: Problem, rollout: Rollout) -> _Case | None:
+        attempt = cut_attempt(shown_text(rollout), self._writer.splitter)
+        if attempt is None:
+            return None
+        pieces = [piece.text for piece in attempt.pieces]
+        return _Case(problem, attempt, scribe_prompt(problem=problem.text, pieces=pieces, solution=problem.solution))
+
+    def _rewrites(self, cases: Sequence[_Case]) -> list[ScribeRewrite | Broken]:
+        if not cases:
+            return []
+        asker = self._opened()
+        answers = asker.ask([case.prompt for case in cases])
+        found = [self._read(case, answer) for case, answer in zip(cases, answers, strict=True)]
+        if self.settings.repairs == 0:
+            return found
+        again = [index for index, rewrite in enumerate(found) if _can_be_repaired(rewrite)]
+        requests = [_repair_of(cases[index], answers[index], found[index]) for index in again]
+        self.counts.sent_back += len(again)
+        for index, answer in zip(again, asker.ask(requests), strict=True):
+            found[index] = self._read(cases[index], answer)
+            self.counts.mended += isinstance(found[index], ScribeRewrite)
+        return found
+
+    def _read(self, case: _Case, answer: Answer | None) -> ScribeRewrite | Broken:
+        if answer is None:
+            return Broken(BrokenRule.NO_REPLY, "there was none")
+        if answer.finish_reason is FinishReason.UNFIT:
+            return Broken(BrokenRule.UNFIT, "it did not fit")
+        if answer.finish_reason is FinishReason.LENGTH:
+            return Broken(BrokenRule.CUT, "it was cut off: be shorter")
+        return read_rewrite(
+            strip_thinking(answer.text),
+            case.attempt,
+            problem=case.problem.text,
+            solution=case.problem.solution,
+            most_characters=self.settings.max_rewrite_characters,
+        )
+
+    def _context(self, case: _Case, rewrite: ScribeRewrite | Broken, quote: Quote) -> PrivilegedContext | Unbuilt:
+        if isinstance(rewrite, Broken):
+            return Unbuilt(rewrite.rule.value)
+        return PrivilegedContext(self._writer.critique(case.problem, rewrite.write(quote)))
+
+    def _opened(self) -> Asker:
+        if self._asker is None:
+            self._asker = Asker(
+                opened=self._open_engine(self.settings),
+                sampling=self.settings.sampling,
+                seed=self.settings.seed,
+                identity=short_hash(repr(sorted(self.identity["settings"].items()))),
+                store=self._store,
+            )
+        return self._asker
+
+
+def _can_be_repaired(rewrite: ScribeRewrite | Broken) -> bool:
+    return isinstance(rewrite, Broken) and rewrite.rule not in (BrokenRule.NO_REPLY, BrokenRule.UNFIT)
+
+
+def _repair_of(case: _Case, answer: Answer | None, broken: ScribeRewrite | Broken) -> str:
+    assert isinstance(broken, Broken), "a rewrite that keeps the rules is not sent back"
+    assert answer is not None, "what was never answered cannot be sent back"
+    return repair_prompt(request=case.prompt, answer=strip_thinking(answer.text).strip(), complaint=broken.complaint)
