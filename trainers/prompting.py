@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
+from jinja2 import TemplateError
+
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.nano.problems import parse_problem
 from sdbench.tasks.problem import Problem
@@ -23,11 +25,13 @@ class PromptSettings(StrictModel):
 
     ``student_thinking``, ``teacher_thinking``: the chat template's ``enable_thinking`` for either. ``teacher_prefill``:
     text put between the teacher's generation prompt and the completion, for example an empty thinking block.
+    ``system``: a system turn before the question, the same for both; empty is none.
     """
 
     student_thinking: bool = False
     teacher_thinking: bool = False
     teacher_prefill: str = ""
+    system: str = ""
 
 
 class PromptFormat(Protocol):
@@ -43,6 +47,11 @@ class PromptFormat(Protocol):
         """Hash of everything that shapes a prompt."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know of how this tokenizer's template treats a conversation; mostly nothing."""
+        ...
+
     def student_prompt(self, problem: Problem) -> tuple[int, ...]:
         """The ids of what the solver sees."""
         ...
@@ -52,10 +61,16 @@ class PromptFormat(Protocol):
         ...
 
 
+_PROBE_TURN = "A first line.\n\n<think>A thought</think> {{ braces }} and $signs."
+_PROBE_THOUGHT, _PROBE_ANSWER = "A THOUGHT", "AN ANSWER"
+_PROBE_COMPLETION = f"<think>\n{_PROBE_THOUGHT}\n</think>\n\n{_PROBE_ANSWER}"
+
+
 class NanoFormat:
     """The nano world's own: ``sum4:a3b8c9d4>``, the teacher's context before the mark."""
 
     name: FormatName = "nano"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -73,8 +88,12 @@ class NanoFormat:
 class ChatFormat:
     """One user turn in the tokenizer's own chat template: the problem first, then the privileged context.
 
+    A system turn stands before it where one is set. ``notes`` say what the template would do to a completion if it were
+    rendered as a turn; here completions stay the token ids that were sampled, behind the prompt.
+
     Raises:
-        UserError: the tokenizer has no template, or thinking is asked of a template that does not know it.
+        UserError: the tokenizer has no template, thinking or a system turn is asked of a template that does not know
+            it, or the template does not show the user's turn word for word.
     """
 
     name: FormatName = "chat"
@@ -86,12 +105,15 @@ class ChatFormat:
         student_thinking: bool = False,
         teacher_thinking: bool = False,
         teacher_prefill: str = "",
+        system: str = "",
     ) -> None:
         if not tokenizer.chat_template:
             raise UserError("the tokenizer has no chat_template: use the format 'plain' or another base")
         self._tokenizer = tokenizer
         self.student_thinking, self.teacher_thinking = student_thinking, teacher_thinking
-        self.teacher_prefill = teacher_prefill
+        self.teacher_prefill, self.system = teacher_prefill, system
+        self._check_turns()
+        self.notes = self._completion_notes()
         knows_thinking = self._render("PROBLEM", thinking=True) != self._render("PROBLEM", thinking=False)
         for setting, value in (("student_thinking", student_thinking), ("teacher_thinking", teacher_thinking)):
             if value and not knows_thinking:
@@ -114,19 +136,58 @@ class ChatFormat:
         return _encode(self._tokenizer, rendered + self.teacher_prefill)
 
     def _render(self, content: str, *, thinking: bool) -> str:
-        rendered: str = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            tokenize=False,
-            add_generation_prompt=True,
-            enable_thinking=thinking,
-        )
+        return self._template([{"role": "user", "content": content}], thinking=thinking, generation_prompt=True)
+
+    def _template(self, turns: list[dict[str, str]], *, thinking: bool, generation_prompt: bool) -> str:
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(
+                [*system, *turns],
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                enable_thinking=thinking,
+            )
+        except TemplateError as error:
+            shown = " ".join(str(error).split())
+            raise UserError(
+                f"this tokenizer's chat template refuses the turns {', '.join(t['role'] for t in [*system, *turns])} "
+                f"({shown}): {'leave prompts.system empty' if system else 'choose another base'}"
+            ) from error
         return rendered
+
+    def _check_turns(self) -> None:
+        rendered = self._render(_PROBE_TURN, thinking=self.student_thinking)
+        if self.system and self.system not in rendered:
+            raise UserError(
+                "prompts.system is set, but this tokenizer's chat template drops the system turn: leave it empty, or "
+                "choose another base"
+            )
+        if _PROBE_TURN not in rendered:
+            raise UserError(
+                "this tokenizer's chat template does not show the user's turn word for word: choose another base"
+            )
+
+    def _completion_notes(self) -> tuple[str, ...]:
+        """Render a completion as the assistant's turn and see what is left of it."""
+        conversation = [{"role": "user", "content": "PROBLEM"}, {"role": "assistant", "content": _PROBE_COMPLETION}]
+        rendered = self._template(conversation, thinking=self.student_thinking, generation_prompt=False)
+        if _PROBE_COMPLETION in rendered:
+            return ()
+        kept = [part for part in (_PROBE_THOUGHT, _PROBE_ANSWER) if part in rendered]
+        if kept == [_PROBE_THOUGHT, _PROBE_ANSWER]:
+            lost = "rewrites the space in"
+        else:
+            lost = "strips the thinking of" if kept == [_PROBE_ANSWER] else "drops"
+        return (
+            f"the chat template {lost} a completion that is rendered as a turn; here none is, its ids stay as drawn",
+        )
 
 
 class PlainFormat:
     """For a base without a template: the question and a blank line, begun as the tokenizer begins any text."""
 
     name: FormatName = "plain"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer

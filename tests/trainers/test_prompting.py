@@ -68,6 +68,52 @@ def test_thinking_reaches_the_template_and_the_digest() -> None:
     assert plain.teacher_prompt(WORDED, "") == plain.student_prompt(WORDED)
 
 
+def test_a_system_turn_stands_before_both_prompts() -> None:
+    tokenizer = byte_tokenizer(template=TEMPLATE)
+    chat = ChatFormat(tokenizer, system="Be brief.")
+    for ids in (chat.student_prompt(WORDED), chat.teacher_prompt(WORDED, "It is 4.")):
+        assert shown(tokenizer, ids).startswith("[system]Be brief.[user]")
+    assert chat.digest != ChatFormat(tokenizer).digest
+
+
+ONLY_USER = "{% for m in messages if m.role == 'user' %}[user]{{ m.content }}{% endfor %}[assistant]"
+REFUSES = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TEMPLATE
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "message"),
+    [
+        (ONLY_USER, "Be brief.", r"chat template drops the system turn: leave it empty"),
+        (
+            REFUSES,
+            "Be brief.",
+            r"refuses the turns system, user \(System role not supported\): leave prompts.system empty",
+        ),
+        ("[user]{{ messages[0].content.split('</think>')[-1] }}", "", "does not show the user's turn word for word"),
+    ],
+)
+def test_a_template_that_loses_a_turn_is_refused(template: str, system: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        ChatFormat(byte_tokenizer(template=template), system=system)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_template_would_do_to_a_completion_is_named() -> None:
+    content = "m.content.split('</think>')[-1] if m.role == 'assistant' else m.content"
+    strips = "{% for m in messages %}[{{ m.role }}]{{ " + content + " }}{% endfor %}"
+    for template, note in (
+        (TEMPLATE, None),
+        (REFUSES, None),
+        (strips, "strips the thinking of a completion"),
+        (strips.replace("split('</think>')[-1]", "replace('\\n\\n', ' ')"), "rewrites the space in a completion"),
+        (ONLY_USER, "drops a completion"),
+    ):
+        notes = ChatFormat(byte_tokenizer(template=template)).notes
+        assert (notes == ()) if note is None else (len(notes) == 1 and note in notes[0])
+
+
 def test_thinking_is_refused_where_the_template_does_not_know_it() -> None:
     with pytest.raises(UserError, match="student_thinking = true"):
         ChatFormat(byte_tokenizer(template=TEMPLATE), student_thinking=True)
@@ -97,6 +143,8 @@ def test_what_has_no_format_is_refused() -> None:
         choose_format(build_tokenizer(), [WORDED])
     with pytest.raises(UserError, match=r"teacher_prefill.*'nano'"):
         choose_format(build_tokenizer(), [NANO], settings=PromptSettings(teacher_prefill="x"))
+    with pytest.raises(UserError, match=r"system.*'plain'"):
+        choose_format(byte_tokenizer(), [WORDED], settings=PromptSettings(system="Be brief."))
     with pytest.raises(UserError, match="chat_template"):
         ChatFormat(byte_tokenizer())
 
@@ -112,6 +160,7 @@ def qwen3_tokenizer_dir() -> Path:
 
 def test_qwen3_template() -> None:
     tokenizer = AutoTokenizer.from_pretrained(qwen3_tokenizer_dir())
+    assert ChatFormat(tokenizer, system="Be brief.").notes == ()
     chat = ChatFormat(tokenizer, teacher_thinking=True, teacher_prefill="<think>\nI know it.\n</think>\n\n")
     student, teacher = chat.student_prompt(WORDED), chat.teacher_prompt(WORDED, "It is 4.")
     assert tokenizer.decode(student).endswith("2?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
