@@ -70,18 +70,19 @@ def token_bounds(tokenizer: Any, token_ids: Sequence[int], text: str) -> list[tu
         return list(zip([0, *ends], ends, strict=False))
     # Some token is no whole character, or reads otherwise beside its neighbours: compare what every prefix spells.
     reached = [_spelt(tokenizer, token_ids[:count], text) for count in range(len(token_ids) + 1)]
-    if reached[-1] != len(text):
+    if reached[-1] != (len(text), len(text)):
         return None
     return [
-        (start, start) if token in special else (start, max(end, min(start + 1, len(text))))
-        for token, (start, end) in zip(token_ids, itertools.pairwise(reached), strict=True)
+        (start, start if token in special else touched)
+        for token, ((start, _), (_, touched)) in zip(token_ids, itertools.pairwise(reached), strict=True)
     ]
 
 
-def _spelt(tokenizer: Any, token_ids: Sequence[int], text: str) -> int:
-    """How many characters of the text these ids spell."""
+def _spelt(tokenizer: Any, token_ids: Sequence[int], text: str) -> tuple[int, int]:
+    """How many characters of the text these ids spell, and how many counting one of which they have but some bytes."""
     spelt = tokenizer.decode(token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return next((at for at, (one, other) in enumerate(zip(spelt, text, strict=False)) if one != other), len(spelt))
+    whole = next((at for at, (one, other) in enumerate(zip(spelt, text, strict=False)) if one != other), len(spelt))
+    return whole, whole + (len(spelt) > whole)
 
 
 def mark_tokens_of(
