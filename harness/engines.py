@@ -7,13 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.prompts import math_question
 from sdbench.tasks.sampling.engine import Engine
 from sdbench.trainers.engines.openai import KEY_VARIABLE, Endpoint, OpenAIEngine
+
+if TYPE_CHECKING:
+    from sdbench.trainers.prompting import PromptFormat
 
 EngineName = Literal["hf", "vllm", "openai"]
 
@@ -119,11 +122,34 @@ def engine_for_problems(
         with make_engine(choice, model=model, endpoint="completions" if nano_form else "chat") as engine:
             yield engine, None if nano_form else ServerChatFormat()
         return
+    prompt_format = _prompt_format(model, problems, nano_form=nano_form)
+    longest = max(len(prompt_format.student_prompt(problem)) for problem in problems)
+    with make_engine(choice, model=model, max_model_tokens=longest + max_tokens) as engine:
+        yield engine, None if nano_form else prompt_format
+
+
+def check_engine(choice: EngineChoice, *, model: Path | str, problems: Sequence[Problem], nano_form: bool) -> None:
+    """Refuse what ``engine_for_problems`` would refuse, as far as can be seen without reading weights or drawing.
+
+    Raises:
+        UserError: as there.
+    """
+    if choice.name == "openai":
+        with engine_for_problems(choice, model=model, problems=problems, nano_form=nano_form, max_tokens=1):
+            return
+    if choice.name == "vllm":
+        from sdbench.trainers.engines.vllm import check_installed
+
+        check_installed()
+    from sdbench.trainers.models import check_loadable
+
+    check_loadable(model)
+    _prompt_format(model, problems, nano_form=nano_form)
+
+
+def _prompt_format(model: Path | str, problems: Sequence[Problem], *, nano_form: bool) -> PromptFormat:
     from sdbench.trainers.models import load_tokenizer
     from sdbench.trainers.prompting import NanoFormat, choose_format
 
     tokenizer = load_tokenizer(model)
-    prompt_format = NanoFormat(tokenizer) if nano_form else choose_format(tokenizer, problems)
-    longest = max(len(prompt_format.student_prompt(problem)) for problem in problems)
-    with make_engine(choice, model=model, max_model_tokens=longest + max_tokens) as engine:
-        yield engine, None if nano_form else prompt_format
+    return NanoFormat(tokenizer) if nano_form else choose_format(tokenizer, problems)

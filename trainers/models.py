@@ -45,32 +45,46 @@ def load_policy(
         raise UserError(f"device {device!r} is not a torch device; choose cpu or cuda") from None
     if place.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device {device!r} is not there: torch sees no CUDA device; choose cpu")
+    tokenizer = load_tokenizer(folder)
+    model = _load_model(folder, dtype=_DTYPES[dtype])
+    model.to(place).eval()
+    return model, tokenizer
+
+
+def check_loadable(path: Path | str) -> None:
+    """Refuse a folder whose model ``load_policy`` would refuse; of the weights only names and shapes are read.
+
+    Raises:
+        UserError: as ``load_policy``, but for dtype and device.
+    """
+    _load_model(check_model_folder(path), dtype=torch.float32, device_map="meta")
+
+
+def _load_model(folder: Path, **options: Any) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with _no_progress_bar():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
-                dtype=_DTYPES[dtype],
                 trust_remote_code=False,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                **options,
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"model folder {str(path)!r} cannot be loaded by transformers ({reason}); "
+            f"model folder {str(folder)!r} cannot be loaded by transformers ({reason}); "
             "give a causal LM that needs no code of its own"
         ) from error
     model, report = loaded
     # Weights that the file lacks would be drawn at random: a model, but not the user's.
     if report["missing_keys"]:
         raise UserError(
-            f"model folder {str(path)!r} lacks the weights of {sorted(report['missing_keys'])[0]!r}; "
+            f"model folder {str(folder)!r} lacks the weights of {sorted(report['missing_keys'])[0]!r}; "
             "save the whole model with save_pretrained()"
         )
-    model.to(place).eval()
-    return model, tokenizer
+    return model
 
 
 def load_tokenizer(path: Path | str) -> PreTrainedTokenizerBase:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,19 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sdbench.harness.engines import EngineChoice, engine_for_problems
-from sdbench.harness.failures import LoggedFailureError
+from sdbench.harness.engines import EngineChoice, check_engine, engine_for_problems
 from sdbench.harness.progress import Reporter, make_reporter
-from sdbench.harness.provenance import code_state, command_line, package_versions
+from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
+from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.problem import Problem
 from sdbench.tasks.suites import Suite, get_suite
 from sdbench.trainers.model_folder import model_digest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +91,12 @@ def prepare_evaluation(
     if state is OutState.RUN:
         held = RunDirectory.existing(out).manifest()
         digests = _merged_models(out, held, identity, digests)
+    by_name = dict(zip(named, places, strict=True))
+    for name, place in by_name.items():
+        if not directory.evaluated_model(name).results.is_file():
+            _check_model(chosen, place, engine)
     return EvaluationPlan(
-        models=dict(zip(named, places, strict=True)),
+        models=by_name,
         suite=chosen,
         k=k,
         seed=seed,
@@ -124,25 +127,35 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
             command=command_line(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             packages=package_versions(),
+            device=_device(plan.engine),
             commit=None if code is None else code.commit,
         )
-        try:
+        with recorded_status(directory, log):
             for name, model in plan.models.items():
                 _evaluate_model(plan, name, model, reporter)
-        except KeyboardInterrupt:
-            directory.write_manifest(status="interrupted")
-            raise
-        except UserError:
-            directory.write_manifest(status="failed")
-            raise
-        except Exception as error:
-            _log.exception("the evaluation failed")
-            directory.write_manifest(status="failed")
-            raise LoggedFailureError(log) from error
-        document = document_of([directory])
-        write_document(directory, document)
-        directory.write_manifest(status="done")
+            document = document_of([directory])
+            write_document(directory, document)
     show_document(document)
+
+
+def _check_model(suite: Suite, model: Path | str, engine: EngineChoice) -> None:
+    if engine.name != "openai":
+        quieten_transformers()
+    check_engine(engine, model=model, problems=_problems(suite), nano_form=suite.prompt_kind == "nano")
+
+
+def _problems(suite: Suite) -> list[Problem]:
+    return [problem for benchmark in suite.benchmarks for problem in benchmark.problems]
+
+
+def _device(engine: EngineChoice) -> str | None:
+    """What draws, and with how many threads; None for a server, which does not say."""
+    if engine.name == "openai":
+        return None
+    from sdbench.trainers.local.policy import device_of
+    from sdbench.trainers.local.settings import LocalTrainerSettings
+
+    return device_description(device_of(LocalTrainerSettings()))
 
 
 def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter: Reporter) -> None:
@@ -155,7 +168,7 @@ def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter
         reporter.note(f"{name}: evaluated before")
         return
     quieten_transformers()
-    problems = [problem for benchmark in plan.suite.benchmarks for problem in benchmark.problems]
+    problems = _problems(plan.suite)
     sampling, store = plan.suite.default_sampling, SampleStore(place.samples)
     with (
         engine_for_problems(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 Call = Callable[..., Any]
 RECIPE = """
@@ -116,8 +117,24 @@ def test_model_folder_that_is_no_model(call: Call, tmp_path: Path, tiny_base: Pa
         (pickled, "holds a pickle, 'pytorch_model.bin'"),
     ):
         assert message in refuse(call, tmp_path, *command, folder)
-    if command[0] == "run":
-        assert "cannot be loaded" in refuse(call, tmp_path, *command, broken)
+    cut = model_without(tiny_base, tmp_path / "cut")
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-9])
+    garbled = model_without(tiny_base, tmp_path / "garbled")
+    (garbled / "tokenizer.json").write_text('{"version": "1.0"}')
+    for folder in (broken, cut, garbled):
+        assert "cannot be loaded" in refuse(call, tmp_path, *command, folder)
+
+
+def test_models_of_one_evaluation_are_all_looked_at_before_the_first_is_scored(
+    call: Call, tmp_path: Path, tiny_base: Path
+) -> None:
+    lacking = model_without(tiny_base, tmp_path / "lacking")
+    tensors = load_file(lacking / "model.safetensors")
+    del tensors["model.norm.weight"]
+    save_file(tensors, lacking / "model.safetensors", metadata={"format": "pt"})
+    command = ("eval", tiny_base, lacking, "--suite", "nano12", "--limit", "1", "--k", "1", "--out", "o")
+    assert "lacks the weights of 'model.norm.weight'" in refuse(call, tmp_path, *command)
 
 
 def test_recipe_of_a_wrong_type(call: Call, tmp_path: Path, tiny_base: Path) -> None:

@@ -126,6 +126,7 @@ def test_a_missing_vllm_is_named_with_its_extra(call: Call, tmp_path: Path, tiny
     assert done.code == 2
     assert "engine 'vllm' is not installed" in done.err
     assert "sdbench[vllm]" in done.err
+    assert not (tmp_path / "o").exists()
     assert done.err.strip().count("\n") == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -214,6 +215,9 @@ def test_eval_scores_models_side_by_side(call: Call, tmp_path: Path, tiny_base: 
     results = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "scores").rglob("results.json")}
     assert set(results) == {"first", "second"}
     assert results["first"]["tasks"] == results["second"]["tasks"]
+    manifest = json.loads((tmp_path / "scores" / "manifest.json").read_text())
+    assert manifest["status"] == "done"
+    assert re.search(r"^cpu: .* \d+ threads$|^cuda: ", manifest["device"])
     assert "k is 2 there and 3 here" in call(*command[:-1], "3", "--out", "scores").err
 
 

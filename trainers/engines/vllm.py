@@ -11,6 +11,7 @@ Nothing here imports vLLM before an engine is built.
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import random
 import time
@@ -302,17 +303,23 @@ class _Bar:
         """Nothing to close."""
 
 
-def _import_vllm() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import vllm  # type: ignore[import-not-found]
-    except ModuleNotFoundError as error:
-        if error.name != "vllm":
-            raise
+def check_installed() -> None:
+    """Whether there is a vLLM to import; nothing is imported.
+
+    Raises:
+        UserError: there is none.
+    """
+    if importlib.util.find_spec("vllm") is None:
         raise UserError(
             "engine 'vllm' is not installed; with a GPU: pip install 'sdbench[vllm]', without one: see `make test-vllm`"
-        ) from None
+        )
+
+
+def _import_vllm() -> Any:
+    check_installed()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import vllm  # type: ignore[import-not-found]
     return vllm
 
 
