@@ -6,6 +6,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from sdbench.tasks import scoring
+from sdbench.tasks.data import loading
 from sdbench.tasks.data.sources import MATH12, SOURCES
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.math12.defaults import GENERATION_DEFAULTS, sampling_for
+from sdbench.tasks.math12.loader import load
 from sdbench.tasks.math12.prompt_room import prompt_room
 from sdbench.tasks.path import tasks_path
 from sdbench.tasks.prompts import math_question
@@ -135,6 +138,21 @@ def test_group_names_the_twelve_unweighted() -> None:
 def test_group_names_the_first_set_that_is_absent() -> None:
     with pytest.raises(UserError, match="holds no gsm8k; run `sdbench data fetch gsm8k`"):
         make_manager().load(["sdbench_math12"])
+
+
+def test_data_from_the_hub_where_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SDBENCH_DATA_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rows = [{"problem_idx": i, "problem": f"From the hub: {i}.", "answer": str(i)} for i in range(30)]
+    asked: list[str] = []
+    monkeypatch.setattr(loading, "hub_rows", lambda source: asked.append(source.hub_id) or rows)
+    assert load(benchmark="brumo25")["test"][3]["text"] == "From the hub: 3."
+    assert asked == ["MathArena/brumo_2025"]
+    # A folder that was named is never gone around.
+    with pytest.raises(UserError, match="holds no aime25"):
+        load(benchmark="aime25", data_dir=str(tmp_path / "data"))
+    assert load(benchmark="brumo25", data_dir=str(tmp_path / "data"))["test"][3]["text"] == "Find 3 plus one."
+    assert len(asked) == 1
 
 
 def test_defaults_name_their_sources() -> None:
@@ -288,6 +306,25 @@ def test_an_antlr_that_fails_on_percent_is_refused_by_name(monkeypatch: pytest.M
     monkeypatch.setattr(scoring, "version", lambda _: "4.11.0")
     with pytest.raises(UserError, match=r"antlr4-python3-runtime 4\.11\.0 is installed.*==4\.13\.2"):
         scoring.check_answer_parser()
+
+
+def test_scoring_needs_no_main_thread() -> None:
+    # math-verify's alarms raise in any other thread; a formula needs a parser, a number does not.
+    doc = {"id": "p", "text": "t", "answer": r"\sqrt{8}"}
+
+    def score(_: int) -> dict[str, float]:
+        return scoring.process_results(doc, [[r"\boxed{2\sqrt{2}}", r"\boxed{3\sqrt{2}}"]])
+
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(score, range(3)))
+    assert [(metrics["avg@k"], metrics["ungraded"]) for metrics in found] == [(0.5, 0.0)] * 3
+
+
+def test_a_tolerance_of_the_data_set_is_relative_and_reaches_the_grader() -> None:
+    tiny = {"id": "p", "text": "t", "answer": "1.6e-19", "relative_tolerance": 0.01}
+    texts = [r"\boxed{1.602e-19}", r"\boxed{9.1e-31}", r"\boxed{1.602 \times 10^{-19}}"]
+    assert scoring.process_results(tiny, [texts])["avg@k"] == pytest.approx(2 / 3)
+    assert scoring.process_results({**tiny, "relative_tolerance": None}, [texts])["avg@k"] == 0.0
 
 
 # --- prompts that do not fit ------------------------------------------------------------------------------------------
