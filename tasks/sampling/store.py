@@ -11,11 +11,14 @@ seconds; a sample is parsed when its group is asked for. ``tests/perf/bench_stor
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -126,8 +129,9 @@ class SampleStore:
             UserError: a broken line, a sample that stands there twice, or another format version.
         """
         held = self._loaded().get(group, {})
+        parse = partial(_sample_of, group)
         samples = {
-            index: found if isinstance(found, StoredSample) else self._parsed("samples", found, _sample_of)
+            index: found if isinstance(found, StoredSample) else self._parsed("samples", found, parse)
             for index, found in held.items()
         }
         held.update(samples)
@@ -156,7 +160,8 @@ class SampleStore:
             return _verdict_of(group, row)
 
         rows = (self._parsed("verdicts", line, parse) for line in self._lines("verdicts"))
-        return {(row.group, row.index): row.verdict for row in rows if row.grader == grader}
+        with _collector_paused():
+            return {(row.group, row.index): row.verdict for row in rows if row.grader == grader}
 
     def add_timing(self, timing: DrawTiming) -> None:
         """Append how long a call took."""
@@ -173,15 +178,16 @@ class SampleStore:
         if self._samples is None:
             held: dict[GroupKey, dict[int, StoredSample | _UnreadLine]] = {}
             groups = _Groups()
-            for line in self._lines("samples"):
-                place, index = self._parsed("samples", line, groups.place)
-                group = held.setdefault(place, {})
-                if index in group:
-                    raise UserError(
-                        f"{self._path('samples')} line {line.number} repeats sample {index} of "
-                        f"{place.task}/{place.problem_id}; delete that line"
-                    )
-                group[index] = line
+            with _collector_paused():
+                for line in self._lines("samples"):
+                    place, index = self._parsed("samples", line, groups.place)
+                    group = held.setdefault(place, {})
+                    if index in group:
+                        raise UserError(
+                            f"{self._path('samples')} line {line.number} repeats sample {index} of "
+                            f"{place.task}/{place.problem_id}; delete that line"
+                        )
+                    group[index] = line
             self._samples = held
         return self._samples
 
@@ -261,6 +267,18 @@ class SampleStore:
             ) from None
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's collector would go through a million new objects again and again, all of which stay."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 class _UnreadLine(NamedTuple):
     number: int
     text: bytes
@@ -326,10 +344,11 @@ def _group_of(row: Mapping[str, Any]) -> GroupKey:
     return GroupKey(**{name: _typed(row, name, str) for name in GroupKey.__dataclass_fields__})
 
 
-def _sample_of(line: bytes) -> StoredSample:
-    row = json.loads(line)
+def _sample_of(group: GroupKey, line: bytes) -> StoredSample:
+    _, mark, rest = line.partition(_INDEX_MARK)
+    row = json.loads(b'{"index":' + rest if mark else line)
     return StoredSample(
-        group=_group_of(row),
+        group=group,
         index=_typed(row, "index", int),
         seed=_typed(row, "seed", int),
         token_ids=tuple(_typed(row, "token_ids", list)),

@@ -48,10 +48,13 @@ _ENVIRONMENT_DEFAULTS = {"VLLM_CONFIGURE_LOGGING": "0"}
 _ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _COLDEST, _HOTTEST = 0.01, 2.0  # vLLM draws anything colder at 0.01 and refuses anything hotter.
 _GIB = 1 << 30
+_CPU_BLOCK_TOKENS = 128
 
 
 class VllmEngine:
     """Draws completions with vLLM; implements ``Engine``. Use it as a context manager, or call ``close``.
+
+    A process holds one at a time: closing one takes from under any other what the two share.
 
     As with ``hf``, only the end tokens of the checkpoint's generation_config are read; a prompt that leaves no room for
     one token is ``UNFIT``, never cut; a completion that would pass the last position ends there, ``LENGTH``.
@@ -61,7 +64,7 @@ class VllmEngine:
         dtype: ``float32``, ``bfloat16`` or ``float16``; None: float32 without a GPU, bfloat16 on one.
         max_model_tokens: most tokens of prompt and completion together, which the cache must hold at least once; never
             more than the model's own limit, and None for that.
-        cache_gib: memory of keys and values without a GPU, in GiB.
+        cache_gib: memory of keys and values without a GPU, in GiB; None: 2, or what one longest completion needs.
         gpu_memory_share: share of a GPU's memory for weights and cache together.
         max_adapter_rank: highest rank of the LoRA adapters that ``set_adapter`` may be given; 0: none are loaded.
         sleeps: whether ``sleep`` must be able to give a GPU's memory back.
@@ -78,7 +81,7 @@ class VllmEngine:
         *,
         dtype: str | None = None,
         max_model_tokens: int | None = None,
-        cache_gib: float = 2.0,
+        cache_gib: float | None = None,
         gpu_memory_share: float = 0.9,
         max_adapter_rank: int = 0,
         sleeps: bool = False,
@@ -96,11 +99,13 @@ class VllmEngine:
         sources: list[Any] = [config, self.tokenizer]
         if (path / "generation_config.json").is_file():
             sources.append(GenerationConfig.from_pretrained(path, local_files_only=True))
+        dtype = dtype or ("float32" if on_cpu else "bfloat16")
         limits = (max_model_tokens, getattr(config.get_text_config(decoder=True), "max_position_embeddings", None))
+        longest = min((int(limit) for limit in limits if limit is not None), default=None)
         options: dict[str, Any] = {
             "model": str(path),
-            "dtype": dtype or ("float32" if on_cpu else "bfloat16"),
-            "max_model_len": min((int(limit) for limit in limits if limit is not None), default=None),
+            "dtype": dtype,
+            "max_model_len": longest,
             "trust_remote_code": False,
             "load_format": "safetensors",
             "use_tqdm_on_load": False,
@@ -111,7 +116,8 @@ class VllmEngine:
             "enforce_eager": on_cpu,
         }
         if on_cpu:
-            options["kv_cache_memory_bytes"] = int(cache_gib * _GIB)
+            needed = 0 if longest is None else _cache_bytes(config, tokens=longest, dtype=dtype)
+            options["kv_cache_memory_bytes"] = int(max(2 * _GIB, needed) if cache_gib is None else cache_gib * _GIB)
         else:
             options |= {"gpu_memory_utilization": gpu_memory_share, "enable_sleep_mode": sleeps}
         if max_adapter_rank:
@@ -367,6 +373,16 @@ def _reload(worker: Any, *, weights: Iterator[tuple[str, torch.Tensor]]) -> None
         # On a CPU a head tied to the embeddings holds a packed copy of them, which no reloading renews.
         if isinstance(module, ParallelLMHead):
             module.quant_method.process_weights_after_loading(module)
+
+
+def _cache_bytes(config: Any, *, tokens: int, dtype: str) -> int:
+    """What the keys and values of so many tokens take, in whole blocks and one to spare."""
+    text = config.get_text_config(decoder=True)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    blocks = -(-tokens // _CPU_BLOCK_TOKENS) + 1
+    number_bytes = 4 if dtype == "float32" else 2
+    return int(2 * text.num_hidden_layers * heads * width * number_bytes * blocks * _CPU_BLOCK_TOKENS)
 
 
 def _rank_of(rank: int) -> int:

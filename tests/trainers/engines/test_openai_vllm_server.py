@@ -116,7 +116,13 @@ def test_a_wrong_key_and_a_wrong_model(server):
 
 
 def test_the_front_door_scores_through_the_server(server, tmp_path):
-    command = [sys.executable, "-c", "from sdbench.harness.cli import main; main()", "eval", "nano"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from sdbench.harness.cli import main; sys.exit(main())",
+        "eval",
+        "nano",
+    ]
     command += ["--suite", "nano12", "--tasks", "sdbench_nano_sum_1"]
     command += ["--limit", "4", "--k", "2", "--engine", "openai", "--base-url", server, "--out", str(tmp_path / "out")]
     environment = os.environ | {"SDBENCH_OPENAI_KEY": KEY}
