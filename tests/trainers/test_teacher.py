@@ -89,3 +89,39 @@ def test_a_state_of_another_teacher_is_refused() -> None:
     for settings in (TeacherSettings(kind="live"), TeacherSettings(kind="frozen"), TeacherSettings(kind="ema")):
         with pytest.raises(ValueError, match="saved"):
             make_teacher(settings, student(lora=False)).load_state({"x": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_synced_teacher_is_the_student_of_the_last_multiple_of_updates(lora: bool) -> None:
+    model = student(lora=lora)
+    settings = TeacherSettings(kind="synced", sync_every_updates=3)
+    teacher = make_teacher(settings, model)
+    kept = logits(model).detach().clone()
+    for count in range(1, 8):
+        update(model, seed=count)
+        teacher.after_update()
+        if count % 3 == 0:
+            kept = logits(model).detach().clone()
+        with teacher.lend():
+            assert torch.equal(logits(model), kept), count
+        assert not torch.equal(logits(model), kept) or count % 3 == 0
+
+
+def test_a_synced_teacher_goes_on_counting_where_it_was_saved() -> None:
+    settings = TeacherSettings(kind="synced", sync_every_updates=3)
+    one, other = student(lora=False), student(lora=False)
+    first = make_teacher(settings, one)
+    for seed in range(4):
+        update(one, seed)
+        first.after_update()
+    second = make_teacher(settings, other)
+    other.load_state_dict(one.state_dict())
+    second.load_state({name: value.clone() for name, value in first.state().items()})
+    for seed in range(4, 7):
+        for model, teacher in ((one, first), (other, second)):
+            update(model, seed)
+            teacher.after_update()
+        with first.lend():
+            wanted = logits(one)
+        with second.lend():
+            assert torch.equal(logits(other), wanted), seed

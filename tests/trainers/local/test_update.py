@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from sdbench.trainers.conditions import DistillationSettings, GrpoSettings, TeacherSettings
+from sdbench.trainers.conditions import (
+    AntiDistillationSettings,
+    DistillationSettings,
+    GrpoSettings,
+    SpanRoutingSettings,
+    TeacherSettings,
+)
 from sdbench.trainers.local.policy import enable_gradient_checkpointing, make_optimizer
 from sdbench.trainers.local.settings import LocalTrainerSettings
 from sdbench.trainers.local.update import Learner, TrainingRow, reward_advantages, update
+from sdbench.trainers.objectives.anti_distillation import EntropyGate
 from sdbench.trainers.teacher import make_teacher
 
 COMPLETIONS = [(3, 4, 9, 1), (5, 6), (7, 8, 10, 11, 12, 1), (13,)]
@@ -85,7 +93,7 @@ def test_distillation_is_the_naive_loss_however_it_is_cut(reduction: str, cut: d
     wanted.backward()
     learner = learner_of(student, DistillationSettings(reduction=reduction), **cut)
     (result,) = update(distilled_rows(), learner, learning_rate=1e-2, passes=1)
-    assert result.loss == pytest.approx(float(wanted.detach()), rel=1e-6)
+    assert result.loss == pytest.approx(float(wanted.detach()), rel=1e-6, abs=1e-8)
     assert result.loss > 1e-4
     assert_same_gradients(gradients(student), gradients(reference))
     norm = math.sqrt(sum(float(g.square().sum()) for g in gradients(reference).values()))
@@ -178,3 +186,142 @@ def test_a_diverged_training_is_told() -> None:
         student.model.norm.weight.fill_(math.nan)
     with pytest.raises(FloatingPointError, match="diverged"):
         update(distilled_rows(), learner_of(student, DistillationSettings()), learning_rate=1e-2, passes=1)
+
+
+ADVANTAGES = [1.5, -0.5, 0.25, -1.25]
+CUTS = [{}, {"tokens_per_microbatch": 9, "logits_per_chunk": 70}]
+
+
+def token_logprobs(logprobs: torch.Tensor, completion) -> torch.Tensor:
+    return logprobs.gather(1, torch.tensor(completion)[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("reduction", ["token_mean", "sequence_mean"])
+def test_only_the_distilled_tokens_are_learned_from(reduction: str, cut: dict[str, int]) -> None:
+    """From the second token on; the last completion has one token and is left out by its caller."""
+    student, reference = model(), model()
+    rows = [replace(row, distilled=tuple(at > 0 for at in range(len(row.completion)))) for row in distilled_rows()[:3]]
+    per_row = []
+    for row in rows:
+        s = full_logprobs(reference, row.student_prompt, row.completion)
+        t = full_logprobs(reference, row.teacher_prompt, row.completion).detach()
+        per_row.append((s.exp() * (s - t)).sum(-1)[1:])
+    wanted = torch.cat(per_row).mean() if reduction == "token_mean" else torch.stack([r.mean() for r in per_row]).mean()
+    wanted.backward()
+    learner = learner_of(student, DistillationSettings(reduction=reduction), **cut)
+    (result,) = update(rows, learner, learning_rate=1e-2, passes=1)
+    assert result.loss == pytest.approx(float(wanted.detach()), rel=1e-6, abs=1e-8)
+    assert result.divergence == pytest.approx(float(torch.cat(per_row).mean().detach()), rel=1e-6)
+    assert result.distilled_tokens == sum(len(row.completion) - 1 for row in rows)
+    assert_same_gradients(gradients(student), gradients(reference))
+
+
+def rewarded_rows(**of_all) -> list[TrainingRow]:
+    return [replace(row, advantage=a, **of_all) for row, a in zip(distilled_rows(), ADVANTAGES, strict=True)]
+
+
+def naive_policy_gradient(reference, rows, *, ascent_weight: float) -> torch.Tensor:
+    total = torch.zeros((), dtype=torch.float64)
+    for row in rows:
+        s = token_logprobs(full_logprobs(reference, row.student_prompt, row.completion), row.completion)
+        advantage = torch.full_like(s.detach(), row.advantage)
+        if row.teacher_prompt is not None:
+            t = token_logprobs(full_logprobs(reference, row.teacher_prompt, row.completion), row.completion)
+            u = (t - s).detach()
+            advantage = advantage - ascent_weight * (torch.log1p(u.exp()) - math.log(2)) / 2
+        total = total - (advantage * s).sum()
+    return total / sum(len(row.completion) for row in rows)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("is_open", [True, False])
+def test_ascent_beside_the_reward_is_the_naive_policy_gradient(is_open: bool, cut: dict[str, int]) -> None:
+    """A row without a teacher has its reward alone; with the gate closed every row has."""
+    student, reference = model(), model()
+    rows = rewarded_rows()
+    rows[2] = replace(rows[2], teacher_prompt=None)
+    weight = 0.7 if is_open else 0.0
+    wanted = naive_policy_gradient(reference, rows, ascent_weight=weight)
+    wanted.backward()
+    learner = learner_of(student, AntiDistillationSettings(weight=0.7, warmup_steps=1), teacher="live", **cut)
+    # Heard: an entropy that this step's is far above, or far below.
+    learner.gate = EntropyGate(heard=(0.01 if is_open else 100.0,), is_open=None)
+    (result,) = update(rows, learner, learning_rate=1e-2, passes=1)
+    assert_same_gradients(gradients(student), gradients(reference))
+    assert (result.teacher_weight, learner.gate.is_open) == (weight, is_open)
+    seen = [row for row in rows if row.teacher_prompt is not None]
+    assert result.teacher_tokens == sum(len(row.teacher_prompt or ()) + len(row.completion) for row in seen)
+    assert result.distilled_tokens == sum(len(row.completion) for row in seen)
+
+
+def test_the_gate_hears_the_median_entropy_of_the_teacher_once_a_step() -> None:
+    student = model()
+    with torch.no_grad():
+        entropies = torch.cat(
+            [
+                -(logprobs.exp() * logprobs).sum(-1)
+                for row in distilled_rows()
+                for logprobs in [full_logprobs(student, row.teacher_prompt, row.completion)]
+            ]
+        )
+    learner = learner_of(student, AntiDistillationSettings(warmup_steps=2), teacher="frozen", tokens_per_microbatch=9)
+    first, second = update(rewarded_rows(), learner, learning_rate=1e-2, passes=2)
+    assert first.teacher_entropy == second.teacher_entropy == pytest.approx(float(entropies.median()), rel=1e-6)
+    assert learner.gate == EntropyGate(heard=(first.teacher_entropy,), is_open=None)
+    assert (first.teacher_weight, second.teacher_tokens) == (0.0, 0)
+    for is_open in (None, True):
+        update(rewarded_rows(), learner, learning_rate=0.0, passes=1)
+        assert learner.gate.is_open is is_open
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("step", [0, 3, 4])
+def test_routing_is_the_naive_loss_at_every_point_of_its_schedule(step: int, cut: dict[str, int]) -> None:
+    """Held for 2 steps at 0.8, 0.4 in step 3, gone in step 4. Rows: key tokens, error tokens, none, no teacher."""
+    student, reference = model(), model()
+    rows = rewarded_rows()
+    rows[0] = replace(rows[0], key=(False, True, True, False))
+    rows[1] = replace(rows[1], error=(True, False))
+    rows[3] = replace(rows[3], teacher_prompt=None)
+    weight, clip = {0: 0.8, 3: 0.4, 4: 0.0}[step], 0.02
+    means = []
+    for row in rows:
+        s = full_logprobs(reference, row.student_prompt, row.completion)
+        t = full_logprobs(reference, row.teacher_prompt or row.student_prompt, row.completion).detach()
+        sampled = token_logprobs(s, row.completion)
+        reward = -row.advantage * (sampled - sampled.detach()).exp()
+        forward = (t.exp() * (t - s)).clamp(max=clip).sum(-1)
+        backward = (s.exp() * (s - t)).clamp(max=clip).sum(-1)
+        losses = []
+        for at in range(len(row.completion)):
+            is_key, is_error = bool(row.key and row.key[at]), bool(row.error and row.error[at])
+            divergence = forward[at] if is_key else backward[at]
+            mixed = weight * divergence + (1 - weight / 0.8) * reward[at]
+            losses.append(mixed if is_key or is_error else reward[at])
+        means.append(torch.stack(losses).mean())
+    wanted = torch.stack(means).mean()
+    wanted.backward()
+    objective = SpanRoutingSettings(weight=0.8, hold_steps=2, off_step=4, entry_clip=clip)
+    (result,) = update(
+        rows, learner_of(student, objective, teacher="live", **cut), learning_rate=1e-2, passes=1, step=step
+    )
+    assert result.loss == pytest.approx(float(wanted.detach()), rel=1e-6, abs=1e-8)
+    assert_same_gradients(gradients(student), gradients(reference))
+    assert result.teacher_weight == weight
+    assert result.distilled_tokens == (3 if weight else 0)
+    assert (result.divergence is None) == (weight == 0)
+    seen = rows[:3] if weight else []
+    assert result.teacher_tokens == sum(len(row.teacher_prompt or ()) + len(row.completion) for row in seen)
+
+
+def test_without_spans_or_teacher_both_are_grpo() -> None:
+    plain = model()
+    rows = rewarded_rows(teacher_prompt=None)
+    (wanted,) = update(rows, learner_of(plain, GrpoSettings()), learning_rate=1e-2, passes=1)
+    for objective in (AntiDistillationSettings(), SpanRoutingSettings(length_normalisation="token_mean")):
+        student = model()
+        (result,) = update(rows, learner_of(student, objective), learning_rate=1e-2, passes=1)
+        assert_same_gradients(gradients(student), gradients(plain))
+        assert result.loss == pytest.approx(wanted.loss)
+        assert (result.divergence, result.token_advantage, result.teacher_tokens) == (None, None, 0)
