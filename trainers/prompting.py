@@ -195,15 +195,15 @@ class PlainFormat:
         first = tokenizer("x").input_ids[:1]
         bos = tokenizer.bos_token_id
         self._beginning: tuple[int, ...] = (bos,) if bos is not None and first == [bos] else ()
-        self.digest = prompt_hash(self.name, _plain(_teacher_turn("PROBLEM", "CONTEXT")), str(len(self._beginning)))
+        self.digest = prompt_hash(self.name, plain_turn("PROBLEM", "CONTEXT"), str(len(self._beginning)))
 
     def student_prompt(self, problem: Problem) -> tuple[int, ...]:
         """The question and a blank line."""
-        return self._beginning + _encode(self._tokenizer, _plain(math_question(problem.text)))
+        return self._beginning + _encode(self._tokenizer, plain_turn(problem.text, ""))
 
     def teacher_prompt(self, problem: Problem, context: str) -> tuple[int, ...]:
         """The question, the context, and a blank line."""
-        return self._beginning + _encode(self._tokenizer, _plain(_teacher_turn(problem.text, context)))
+        return self._beginning + _encode(self._tokenizer, plain_turn(problem.text, context))
 
 
 def choose_format(
@@ -245,8 +245,9 @@ def _teacher_turn(problem_text: str, context: str) -> str:
     return f"{question}\n\n{context}" if context else question
 
 
-def _plain(turn: str) -> str:
-    return f"{turn}\n\n"
+def plain_turn(problem_text: str, context: str) -> str:
+    """What a base without a chat template sees; without a context it is the student's prompt."""
+    return f"{_teacher_turn(problem_text, context)}\n\n"
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,18 +57,29 @@ def _feedback_page(described: FeedbackDescription) -> str:
     for setting in described.settings:
         default = "required" if setting.required else f"default {json.dumps(setting.default)}"
         lines.append(f"setting            {setting.name}: {setting.type}, {default}")
-    example = described.example
-    teacher = example.teacher_prompt
-    if teacher is None:
-        teacher = f"none ({example.unbuilt})" if example.unbuilt else "none, by design"
-    lines += [
-        "",
-        "example, from the nano world",
-        f"  student sees {example.student_prompt}",
-        f"  rollout      {example.rollout} ({example.outcome})",
-        f"  teacher sees {teacher}",
-    ]
+    for title, example in (
+        ("example, from the nano world", described.example),
+        ("example, in plain language (written by hand; a chat template would stand around it)", described.text_example),
+    ):
+        teacher = example.teacher_prompt
+        if teacher is None:
+            teacher = f"none ({example.unbuilt})" if example.unbuilt else "none, by design"
+        lines += [
+            "",
+            title,
+            *_part("student sees", example.student_prompt),
+            *_part("rollout", f"{example.rollout} ({example.outcome})"),
+            *_part("teacher sees", teacher),
+        ]
     return "\n".join(lines)
+
+
+def _part(name: str, text: str) -> list[str]:
+    """One line, or a heading and the lines below it."""
+    text = text.rstrip()
+    return (
+        [f"  {name:12} {text}"] if "\n" not in text else [f"  {name}", textwrap.indent(text, "    | ", lambda _: True)]
+    )
 
 
 def _show_recipe(name: str, *, as_json: bool) -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import to_jsonable_python
 
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.problem import Problem
+from sdbench.trainers.critic.critic import Critic
 from sdbench.trainers.critic.symbolic import SymbolicCritic
 from sdbench.trainers.feedback.example import example_batch
+from sdbench.trainers.feedback.example_text import ExampleCritic, example_text_batch
 from sdbench.trainers.feedback.materials import Pairs, prepare_materials
 from sdbench.trainers.feedback.nano_contexts import student_prompt, teacher_prompt
 from sdbench.trainers.feedback.registry import RegisteredFeedback, make_feedback, name_of, registered_feedback
-from sdbench.trainers.feedback.types import BuiltContext, FeedbackType, PrivilegedContext, Unbuilt
-from sdbench.trainers.feedback.writers import NanoWriter
+from sdbench.trainers.feedback.types import BuiltContext, ContextWriter, FeedbackType, PrivilegedContext, Unbuilt
+from sdbench.trainers.feedback.writers import NanoWriter, TextWriter
+from sdbench.trainers.prompting import plain_turn
+from sdbench.trainers.rollout import Rollout
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,10 @@ class SettingDescription:
 
 @dataclass(frozen=True)
 class FeedbackExample:
-    """One real rollout of the nano world under a feedback type.
+    """One rollout under a feedback type: a real one of the nano world, or one in plain language, written by hand.
 
-    ``teacher_prompt`` is None where there is no context by design or where it was not built (``unbuilt`` says why).
+    ``teacher_prompt`` is None where there is no context by design or where it was not built (``unbuilt`` says why). In
+    plain language prompts are what a base without a chat template would see.
     """
 
     student_prompt: str
@@ -62,6 +68,7 @@ class FeedbackDescription:
     reveals: tuple[str, ...]
     rollout_dependent: bool
     example: FeedbackExample
+    text_example: FeedbackExample
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values."""
@@ -87,7 +94,8 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
         needs=tuple(need.name.lower() for need in feedback.needs if need.name),
         reveals=feedback.reveals.names,
         rollout_dependent=_depends_on_rollout(feedback),
-        example=_example(feedback),
+        example=_example(feedback, _NANO),
+        text_example=_example(feedback, _TEXT),
     )
 
 
@@ -116,10 +124,32 @@ def _type_name(annotation: Any) -> str:
     return str(annotation)
 
 
-def _build(feedback: FeedbackType, batch: Pairs) -> list[BuiltContext]:
-    writer = NanoWriter()
+@dataclass(frozen=True)
+class _Track:
+    """A batch to build on, who writes its contexts, who criticises its attempts, and how its prompts read."""
+
+    name: str
+    writer: ContextWriter
+    critic: Critic
+    batch: Callable[[], list[tuple[Problem, Rollout]]]
+    student_prompt: Callable[[str], str]
+    teacher_prompt: Callable[[str, str], str]
+
+
+_NANO = _Track("nano", NanoWriter(), SymbolicCritic(writer=NanoWriter()), example_batch, student_prompt, teacher_prompt)
+_TEXT = _Track(
+    "plain",
+    TextWriter(),
+    ExampleCritic(writer=TextWriter()),
+    example_text_batch,
+    lambda text: plain_turn(text, ""),
+    plain_turn,
+)
+
+
+def _build(feedback: FeedbackType, batch: Pairs, track: _Track) -> list[BuiltContext]:
     try:
-        prepared = prepare_materials(feedback, batch, writer=writer, critic=SymbolicCritic(writer=writer), seed=0)
+        prepared = prepare_materials(feedback, batch, writer=track.writer, critic=track.critic, seed=0)
         return [
             feedback.build(problem, rollout, materials)
             for (problem, rollout), materials in zip(batch, prepared, strict=True)
@@ -127,7 +157,7 @@ def _build(feedback: FeedbackType, batch: Pairs) -> list[BuiltContext]:
     except Exception as error:  # whatever a plug-in's own build may raise
         shown = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"feedback type {name_of(feedback)!r} cannot build the nano example ({shown}); mend it"
+            f"feedback type {name_of(feedback)!r} cannot build the {track.name} example ({shown}); mend it"
         ) from error
 
 
@@ -135,17 +165,19 @@ def _depends_on_rollout(feedback: FeedbackType) -> bool:
     batch = example_batch()
     (problem, wrong), (_, right) = batch[:2]
     exchanged = replace(right, sample_index=wrong.sample_index)
-    return _build(feedback, batch)[0] != _build(feedback, [(problem, exchanged), *batch[1:]])[0]
+    return _build(feedback, batch, _NANO)[0] != _build(feedback, [(problem, exchanged), *batch[1:]], _NANO)[0]
 
 
-def _example(feedback: FeedbackType) -> FeedbackExample:
-    batch = example_batch()
+def _example(feedback: FeedbackType, track: _Track) -> FeedbackExample:
+    batch = track.batch()
     problem, rollout = batch[0]
-    context = _build(feedback, batch)[0]
+    context = _build(feedback, batch, track)[0]
     return FeedbackExample(
-        student_prompt=student_prompt(problem.text),
+        student_prompt=track.student_prompt(problem.text),
         rollout=rollout.text,
         outcome=rollout.outcome.value,
-        teacher_prompt=teacher_prompt(problem.text, context.text) if isinstance(context, PrivilegedContext) else None,
+        teacher_prompt=(
+            track.teacher_prompt(problem.text, context.text) if isinstance(context, PrivilegedContext) else None
+        ),
         unbuilt=context.reason if isinstance(context, Unbuilt) else None,
     )

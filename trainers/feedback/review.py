@@ -8,6 +8,7 @@ from sdbench.trainers.feedback.reasons import FOREIGN_CRITIQUE, NO_STEPS
 from sdbench.trainers.feedback.types import Materials, TextSpan, Unbuilt
 from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.steps.departure import Departure, find_departure
+from sdbench.trainers.steps.splitters import SplitterChoice, step_splitter
 
 
 def shown_text(rollout: Rollout) -> str:
@@ -15,15 +16,23 @@ def shown_text(rollout: Rollout) -> str:
     return strip_thinking(rollout.text)
 
 
-def reviewed(problem: Problem, rollout: Rollout, materials: Materials) -> Departure | Unbuilt:
-    """The attempt held against the critic's rewrite, which must quote it up to the error."""
+def reviewed(
+    problem: Problem, rollout: Rollout, materials: Materials, *, splitter: SplitterChoice
+) -> Departure | Unbuilt:
+    """The attempt held against the critic's rewrite, which must quote it up to the error.
+
+    Args:
+        problem, rollout, materials: as in ``build``.
+        splitter: how both are read in steps; ``format`` is the writer's own.
+    """
     assert materials.critique is not None, "the trainer did not prepare the critique that this type needs"
     if isinstance(materials.critique, Unbuilt):
         return materials.critique
     rewrite = materials.writer.rewrite_in(problem, materials.critique.text)
     if rewrite is None:
         return Unbuilt(FOREIGN_CRITIQUE)
-    departure = find_departure(shown_text(rollout), rewrite, materials.writer.splitter)
+    chosen = materials.writer.splitter if splitter == "format" else step_splitter(splitter)
+    departure = find_departure(shown_text(rollout), rewrite, chosen)
     return Unbuilt(NO_STEPS) if departure is None else departure
 
 

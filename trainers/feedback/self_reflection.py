@@ -11,6 +11,7 @@ from sdbench.trainers.feedback.registry import register_feedback
 from sdbench.trainers.feedback.review import judged_spans, reviewed
 from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, PrivilegedContext, Reveals, Unbuilt, told
 from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.steps.splitters import SplitterChoice
 
 
 @register_feedback("self_reflection")
@@ -20,11 +21,13 @@ class SelfReflection:
 
     The context of ROSD (arXiv 2605.28014), whose reflections come from the policy itself: a run has that with a
     critic that is the policy; any critic serves. The quote stands on the context as a span too.
-    ``critic_sees_solution``: whether the critic is shown the worked solution. A rollout is left out where the
-    critic has no rewrite or where there are no steps.
+    ``critic_sees_solution``: whether the critic is shown the worked solution. ``splitter``: how attempt and rewrite
+    are read in steps; ``format`` is as the prompt format asks for them. A rollout is left out where the critic has
+    no rewrite or where there are no steps.
     """
 
     critic_sees_solution: bool = False
+    splitter: SplitterChoice = "format"
     quote: ClassVar[Quote] = "up_to_error"
     needs: ClassVar[Needs] = Needs.CRITIQUE
 
@@ -36,7 +39,7 @@ class SelfReflection:
 
     def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
         """The reflection, or why there is none."""
-        departure = reviewed(problem, rollout, materials)
+        departure = reviewed(problem, rollout, materials, splitter=self.splitter)
         if isinstance(departure, Unbuilt):
             return departure
         text = materials.writer.reflection(problem, departure)

@@ -11,6 +11,7 @@ from sdbench.trainers.feedback.registry import register_feedback
 from sdbench.trainers.feedback.review import judged_spans, reviewed, shown_text
 from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, PrivilegedContext, Reveals, Unbuilt, told
 from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.steps.splitters import SplitterChoice
 
 
 @register_feedback("span_label")
@@ -20,10 +21,12 @@ class SpanLabel:
 
     The context that TRACE (arXiv 2605.10194) gives. The labels are the critic's: the first step that its rewrite
     does not keep. They stand on the context as spans too. ``critic_sees_solution``: whether the critic is shown the
-    worked solution. A rollout is left out where the critic has no rewrite or where there are no steps.
+    worked solution. ``splitter``: how attempt and rewrite are read in steps; ``format`` is as the prompt format
+    asks for them. A rollout is left out where the critic has no rewrite or where there are no steps.
     """
 
     critic_sees_solution: bool = False
+    splitter: SplitterChoice = "format"
     quote: ClassVar[Quote] = "up_to_error"
     needs: ClassVar[Needs] = Needs.CRITIQUE
 
@@ -34,7 +37,7 @@ class SpanLabel:
 
     def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
         """The marked attempt, or why there is none."""
-        departure = reviewed(problem, rollout, materials)
+        departure = reviewed(problem, rollout, materials, splitter=self.splitter)
         if isinstance(departure, Unbuilt):
             return departure
         text = materials.writer.span(problem, shown_text(rollout), departure)

@@ -11,6 +11,7 @@ from sdbench.trainers.feedback.registry import register_feedback
 from sdbench.trainers.feedback.review import judged_spans, reviewed
 from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, PrivilegedContext, Reveals, Unbuilt, told
 from sdbench.trainers.rollout import Rollout
+from sdbench.trainers.steps.splitters import SplitterChoice
 
 
 @register_feedback("unaligned_critique")
@@ -20,11 +21,13 @@ class UnalignedCritique:
 
     It gives a verdict on each step by its number, quotes none, and ends with the critic's way from the first wrong
     step on (on nano in the words of a reference instead of the solver's notation): equal information, no alignment.
-    The critic is the same. ``critic_sees_solution``: whether it is shown the worked solution. A rollout is left out
+    The critic is the same. ``critic_sees_solution``: whether it is shown the worked solution. ``splitter``: how
+    attempt and rewrite are read in steps; ``format`` is as the prompt format asks for them. A rollout is left out
     where the critic has no rewrite or where there are no steps.
     """
 
     critic_sees_solution: bool = False
+    splitter: SplitterChoice = "format"
     quote: ClassVar[Quote] = "up_to_error"
     needs: ClassVar[Needs] = Needs.CRITIQUE
 
@@ -36,7 +39,7 @@ class UnalignedCritique:
 
     def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
         """The remarks, or why there are none."""
-        departure = reviewed(problem, rollout, materials)
+        departure = reviewed(problem, rollout, materials, splitter=self.splitter)
         if isinstance(departure, Unbuilt):
             return departure
         text = materials.writer.remarks(problem, departure)

@@ -10,6 +10,8 @@ from typing import Literal, Protocol, get_args
 from sdbench.tasks.errors import UserError, suggestion
 
 SplitterName = Literal["tags", "numbered", "blank_lines", "lines", "sentences", "nano"]
+SplitterChoice = Literal["format", "tags", "numbered", "blank_lines", "lines", "sentences", "nano"]
+"""A splitter by name, or the one that goes with the prompt format."""
 
 
 @dataclass(frozen=True)
