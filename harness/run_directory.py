@@ -334,6 +334,11 @@ class RunDirectory:
         """The same as a page."""
         return self.root / "tuning.md"
 
+    @property
+    def critic_answers(self) -> Path:
+        """What a critic's language model answered, each content once."""
+        return self.root / "critic" / "answers.sqlite"
+
     def advantages(self, condition: str) -> Path:
         """The token advantages of one condition, as JSON lines; there only once they are complete."""
         return self.root / "advantages" / f"{condition}.jsonl"

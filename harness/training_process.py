@@ -78,6 +78,7 @@ def _read_tasks(lines: queue.Queue[str]) -> None:
 
 def _serve(request: dict[str, Any], lines: queue.Queue[str], reporter: PipeReporter) -> None:
     from sdbench.harness.stages.condition import run_condition
+    from sdbench.harness.stages.critics import keep_critic_answers
     from sdbench.harness.stages.engine_apart import engine_apart
     from sdbench.harness.stages.pool import read_pool
     from sdbench.harness.stages.prepare import prepare_run
@@ -96,6 +97,7 @@ def _serve(request: dict[str, Any], lines: queue.Queue[str], reporter: PipeRepor
         overrides=request["overrides"],
         plugins=plugins,
     )
+    keep_critic_answers(plan.critics, plan.directory)
     by_name = {spec.name: spec for spec in plan.conditions}
     problems = read_pool(plan.directory)
     with MathGrader() as grader, engine_apart(plan) as apart:

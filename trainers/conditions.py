@@ -217,8 +217,18 @@ class FeedbackSpec(StrictModel):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+class CriticSpec(StrictModel):
+    """A critic by name and its settings."""
+
+    name: str = "symbolic"
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
 class ConditionSpec(StrictModel):
-    """One condition, complete: what ``[conditions.NAME]`` of a recipe resolves to."""
+    """One condition, complete: what ``[conditions.NAME]`` of a recipe resolves to.
+
+    ``critic``: a critic of its own; None is the recipe's.
+    """
 
     name: str
     feedback: FeedbackSpec
@@ -226,6 +236,7 @@ class ConditionSpec(StrictModel):
     teacher: TeacherSettings = TeacherSettings()
     budget: BudgetSettings = BudgetSettings()
     learning_rate: float = Field(default=3e-4, gt=0)
+    critic: CriticSpec | None = None
 
 
 def check_settings_act(condition: ConditionSpec, *, updates_per_step: int) -> None:

@@ -81,16 +81,19 @@ class Diagnoser:
         self._groups = self._draw()
         self._alone = self._teacher_alone()
 
-    def diagnose(self, condition: ConditionSpec) -> tuple[RecordHeader, list[TokenRecord]]:
+    def diagnose(
+        self, condition: ConditionSpec, *, critic: Critic | None = None
+    ) -> tuple[RecordHeader, list[TokenRecord]]:
         """The records of one condition, in the order of problems and samples; the same arguments give the same numbers.
 
-        Rollouts whose context cannot be built or does not fit are in them, with the reason.
+        Rollouts whose context cannot be built or does not fit are in them, with the reason. ``critic``: in the
+        place of the one for all conditions.
 
         Raises:
             UserError: the feedback gives no context by design, or has not what it needs.
         """
         feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
-        lessons = self._lessons(condition)
+        lessons = self._lessons(condition, critic or self._critic)
         divergence = _measured(condition)
         scored = self._score(lessons, divergence)
         generated = self._generate(lessons, condition.name)
@@ -126,14 +129,14 @@ class Diagnoser:
         )
         return header, records
 
-    def _lessons(self, condition: ConditionSpec) -> list[Lesson]:
+    def _lessons(self, condition: ConditionSpec, critic: Critic | None) -> list[Lesson]:
         limits = (self._settings.max_teacher_tokens, max_positions(causal_lm(self._checkpoint.model)))
         teacher_lessons = TeacherLessons(
             condition=condition,
             feedback=make_feedback(condition.feedback.name, condition.feedback.settings),
             prompt_format=self._checkpoint.prompt_format,
             writer=context_writer(self._checkpoint.prompt_format.name),
-            critic=self._critic,
+            critic=critic,
             seed=self._seed,
             max_teacher_tokens=min((limit for limit in limits if limit is not None), default=None),
         )

@@ -41,7 +41,7 @@ from sdbench.trainers.conditions import (
 
 OWN_DATA_COMPLETION_TOKENS = 2048
 _CONDITION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_SHORTHANDS = {"feedback": "name", "objective": "name", "teacher": "kind"}
+_SHORTHANDS = {"feedback": "name", "objective": "name", "teacher": "kind", "critic": "name"}
 
 
 class DefaultsSection(StrictModel):
@@ -228,6 +228,8 @@ def _condition(name: str, table: Any, *, document: _Document, label: str) -> Con
     merged["objective"] = _merge_of_kind(defaults["objective"], own.get("objective", {}), kind="name")
     merged["teacher"] = _merge_of_kind(defaults["teacher"], own.get("teacher", {}), kind="kind")
     merged["budget"] = _merge(defaults["budget"], own.get("budget", {}))
+    if "critic" in own:
+        merged["critic"] = _critic_of(own["critic"], document.critic)
     merged.setdefault("learning_rate", defaults["learning_rate"])
     spec = validate(ConditionSpec, merged, label=label, path=("conditions", name))
     if not spec.objective.has_teacher and "teacher" not in own:
@@ -237,6 +239,13 @@ def _condition(name: str, table: Any, *, document: _Document, label: str) -> Con
     except UserError as error:
         raise UserError(f"{label}: {error}") from None
     return _in_rollouts(spec, document.problems, label)
+
+
+def _critic_of(own: Any, recipes: CriticSection) -> Any:
+    """On top of the recipe's critic, setting by setting, where it is the same or none is named; else in its place."""
+    if not isinstance(own, dict) or own.get("name", recipes.name) != recipes.name:
+        return own
+    return {"name": recipes.name, **own, "settings": _merge(recipes.settings, own.get("settings", {}))}
 
 
 def _in_rollouts(spec: ConditionSpec, problems: ProblemsSection, label: str) -> ConditionSpec:

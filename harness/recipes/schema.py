@@ -14,7 +14,7 @@ from sdbench.leaderboards.tuning import half_decade_step, is_half_decade
 from sdbench.tasks.nano.facts import Hiddenness
 from sdbench.tasks.nano.problems import HiddennessRange
 from sdbench.tasks.sampling.settings import SamplingSettings
-from sdbench.trainers.conditions import ConditionSpec, StrictModel
+from sdbench.trainers.conditions import ConditionSpec, CriticSpec, StrictModel
 from sdbench.trainers.local.pool import SolveRateFilter
 from sdbench.trainers.local.settings import LocalTrainerSettings
 
@@ -170,10 +170,11 @@ def _distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-class CriticSection(StrictModel):
-    """``[critic]``: who writes critiques, for the conditions that need them; ``symbolic`` judges nano problems only."""
+class CriticSection(CriticSpec):
+    """``[critic]``: who writes critiques, for the conditions that need them; ``symbolic`` judges nano problems only.
 
-    name: str = "symbolic"
+    ``[critic.settings]`` are the critic's own; a condition may have another critic (``[conditions.NAME.critic]``).
+    """
 
 
 class SamplingSection(StrictModel):

@@ -188,7 +188,7 @@ def diagnose_base(plan: RunPlan, *, grader: Grader, reporter: Reporter) -> None:
     with reporter.stage("diagnosing the base", total=total, unit="samples") as advance:
         diagnoser = base_diagnoser(plan, problems=problems, grader=grader, advance=advance)
         for condition in wanted:
-            header, records = diagnoser.diagnose(condition)
+            header, records = diagnoser.diagnose(condition, critic=plan.critics.get(condition.name))
             write_atomically(plan.directory.advantages(condition.name), write_records(header, records))
 
 
@@ -269,7 +269,7 @@ def base_diagnoser(plan: RunPlan, *, problems: Sequence[Problem], grader: Grader
         seed=plan.recipe.recipe.seed,
         settings=plan.recipe.training.trainer_settings(),
         grader=grader,
-        critic=plan.critic,
+        critic=None,
         progress=advance,
     )
 

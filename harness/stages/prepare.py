@@ -16,6 +16,7 @@ from sdbench.harness.recipes.overrides import apply_overrides, parse_override
 from sdbench.harness.recipes.rates import flatten, tuning_beside
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
+from sdbench.harness.stages.critics import critics_of
 from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_stratum
 from sdbench.harness.training_data import load_training_data, split_heldout
 from sdbench.leaderboards.tuning_file import TuningFile
@@ -26,7 +27,6 @@ from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.suites import Suite, get_suite, heldout_suite
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.feedback.registry import feedback_names, make_feedback
-from sdbench.trainers.feedback.types import Needs
 from sdbench.trainers.feedback.writers import context_writer
 from sdbench.trainers.model_folder import check_model_folder, model_digest
 from sdbench.trainers.plugins import Plugin
@@ -75,7 +75,7 @@ class RunPlan:
         base_path: the model folder that is trained.
         base: the same, loaded.
         candidates: problems to filter, in order. Nano has more of them than a pool needs, in ever larger prefixes.
-        critic: None where no condition needs one.
+        critics: by condition, for those of this call that need one.
         prompt_format: how student and teacher are asked.
         suite: cut down to the recipe's tasks and limit.
         validation: what learning curves or a sweep of learning rates are scored on; None where neither is asked for.
@@ -92,7 +92,7 @@ class RunPlan:
     base: LoadedBase
     candidates: tuple[Problem, ...]
     heldout: tuple[Problem, ...]
-    critic: Critic | None
+    critics: Mapping[str, Critic]
     prompt_format: PromptFormat
     suite: Suite
     k: int
@@ -172,10 +172,12 @@ def prepare_run(
     }
     if validation is not None:
         hashes["validation_data"] = validation.data_lock
+    critics = critics_of(wanted, chosen, prompt_format.name)
+    _check_conditions(chosen, candidates, critics)
+    in_use = _registered_in_use(wanted, chosen, critics)
+    hashes |= _plugin_hashes(plugins, in_use)
     if held is not None:
-        _check_hashes(held, hashes)
-    critic = _critic(wanted, chosen, prompt_format)
-    _check_conditions(chosen, candidates, critic)
+        hashes = _with_recorded_hashes(held, hashes, in_use)
     folder_name = wanted.recipe.name if purpose == "run" else f"{wanted.recipe.name}-tuning"
     root = out if out is not None else new_run_path(folder_name, wanted.digest)
     if out is None:
@@ -198,7 +200,7 @@ def prepare_run(
         base=loaded,
         candidates=tuple(candidates),
         heldout=tuple(heldout),
-        critic=critic,
+        critics=critics,
         prompt_format=prompt_format,
         suite=suite,
         k=k,
@@ -343,15 +345,38 @@ def _merge_with_folder(directory: RunDirectory, wanted: Recipe, purpose: Purpose
     return held.model_copy(update={"conditions": {**held.conditions, **wanted.conditions}})
 
 
-def _check_hashes(directory: RunDirectory, hashes: Mapping[str, str]) -> None:
-    root = directory.root
-    recorded = directory.manifest().get("hashes", {})
-    for what, digest in hashes.items():
-        if recorded.get(what) != digest:
+def _registered_in_use(recipe: Recipe, conditions: Sequence[ConditionSpec], critics: Container[str]) -> list[str]:
+    """The feedback types and critics of these conditions, as the manifest's hashes call them."""
+    names = [f"feedback {spec.feedback.name}" for spec in conditions]
+    names += [f"critic {(spec.critic or recipe.critic).name}" for spec in conditions if spec.name in critics]
+    return list(dict.fromkeys(names))
+
+
+def _plugin_hashes(plugins: Sequence[Plugin], in_use: Container[str]) -> dict[str, str]:
+    """Of the plug-ins that registered what is in use, under its name."""
+    return {
+        name: plugin.digest[:16]
+        for plugin in plugins
+        for name in (*(f"feedback {name}" for name in plugin.feedback), *(f"critic {name}" for name in plugin.critics))
+        if name in in_use and plugin.digest is not None
+    }
+
+
+def _with_recorded_hashes(directory: RunDirectory, hashes: dict[str, str], in_use: Sequence[str]) -> dict[str, str]:
+    """The hashes of this call and of the earlier ones, which had conditions of their own, if they are of one run.
+
+    Raises:
+        UserError: one differs. What a plug-in registered for a new condition has none before.
+    """
+    recorded: dict[str, str] = directory.manifest().get("hashes", {})
+    for what in dict.fromkeys((*hashes, *in_use)):
+        if recorded.get(what) != hashes.get(what) and (what in recorded or what not in in_use):
+            shown = what if what in in_use else what.replace("_", " ")
             raise UserError(
-                f"--out {root} holds another run: its {what.replace('_', ' ')} has hash {recorded.get(what)} there and "
-                f"{digest} here; choose another --out"
+                f"--out {directory.root} holds another run: its {shown} has hash {recorded.get(what)} there and "
+                f"{hashes.get(what)} here; choose another --out"
             )
+    return {**recorded, **hashes}
 
 
 def quieten_transformers() -> None:
@@ -380,25 +405,15 @@ def _prompt_format(base: LoadedBase, problems: Sequence[Problem], recipe: Recipe
     return choose_format(base.tokenizer, problems, settings=recipe.training.prompts)
 
 
-def _critic(recipe: Recipe, conditions: Sequence[ConditionSpec], prompt_format: PromptFormat) -> Critic | None:
-    from sdbench.trainers.critic.catalogue import make_critic
-
-    critic = make_critic(recipe.critic.name, writer=context_writer(prompt_format.name))
-    needed = any(
-        Needs.CRITIQUE in make_feedback(spec.feedback.name, spec.feedback.settings).needs for spec in conditions
-    )
-    return critic if needed else None
-
-
 def _check_conditions(
-    conditions: Sequence[ConditionSpec], candidates: Sequence[Problem], critic: Critic | None
+    conditions: Sequence[ConditionSpec], candidates: Sequence[Problem], critics: Mapping[str, Critic]
 ) -> None:
     from sdbench.trainers.local.trainer import check_condition
 
     for spec in conditions:
         feedback = make_feedback(spec.feedback.name, spec.feedback.settings)
         try:
-            check_condition(spec, feedback=feedback, problems=candidates, critic=critic)
+            check_condition(spec, feedback=feedback, problems=candidates, critic=critics.get(spec.name))
         except UserError as error:
             named = str(error) if repr(spec.name) in str(error) else f"condition {spec.name!r}: {error}"
             raise UserError(named) from None

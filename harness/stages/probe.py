@@ -382,7 +382,7 @@ def _training(
         seed=plan.recipe.training_seeds[0],
         outputs=outputs,
         grader=grader,
-        critic=plan.critic,
+        critic=plan.critics.get(spec.name),
         progress=weigh_state,
         rollout_engine=apart if settings.rollout_engine == "vllm" else None,
     )
@@ -426,7 +426,7 @@ def _diagnosis(
     started = time.perf_counter()
     diagnoser = base_diagnoser(plan, problems=problems, grader=grader, advance=None)
     drawn = time.perf_counter()
-    header, records = diagnoser.diagnose(spec)
+    header, records = diagnoser.diagnose(spec, critic=plan.critics.get(spec.name))
     ended = time.perf_counter()
     scored = [(record, len(record.tokens.token_ids)) for record in records if record.tokens is not None]
     teacher_tokens = sum(

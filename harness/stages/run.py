@@ -6,12 +6,14 @@ import hashlib
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
-from sdbench.harness.run_directory import RunDirectory, write_json
+from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_json
 from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.condition import evaluate_model
+from sdbench.harness.stages.critics import critic_cost, critic_identities, keep_critic_answers
 from sdbench.harness.stages.diagnose import diagnose_base
 from sdbench.harness.stages.engine_apart import engine_apart, engine_with
 from sdbench.harness.stages.failed_training import raise_for_failures
@@ -59,6 +61,13 @@ def _run_stages(plan: RunPlan, jobs: int | None, log: Path, reporter: Reporter) 
             for condition in plan.conditions
         ]
         run_trainings(plan, tasks, jobs=jobs, problems=problems, grader=grader, log=log, reporter=reporter, apart=apart)
+    cost = critic_cost(plan.critics)
+    if cost is not None:
+        directory.write_manifest(critic_cost=cost)
+        reporter.note(
+            f"critic: {cost['answers']} answers, {cost['prompt_tokens']} prompt and {cost['completion_tokens']} "
+            "completion tokens"
+        )
     document = document_of([directory])
     write_document(directory, document)
     show_document(document)
@@ -68,6 +77,7 @@ def _run_stages(plan: RunPlan, jobs: int | None, log: Path, reporter: Reporter) 
 def write_head(plan: RunPlan, *, kind: Purpose) -> None:
     """Recipe and manifest. The manifest is what makes a folder a run, so it is written after the recipe."""
     directory: RunDirectory = plan.directory
+    keep_critic_answers(plan.critics, directory)
     directory.write_recipe(text=plan.recipe_text, resolved=plan.recipe.as_data())
     write_tuning(plan)
     if plan.heldout:
@@ -88,11 +98,23 @@ def write_head(plan: RunPlan, *, kind: Purpose) -> None:
         command=command_line(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         packages=package_versions(),
-        plugins=[{"reference": p.reference, "sha256": p.digest, "feedback": list(p.feedback)} for p in plan.plugins],
+        plugins=_plugins_of_all_attempts(plan),
+        critics=critic_identities(plan.critics),
         device=device_description(plan.base.device),
         commit=None if code is None else code.commit,
         diff_sha256=_sha256(code.diff) if code is not None and code.diff else None,
     )
+
+
+def _plugins_of_all_attempts(plan: RunPlan) -> list[dict[str, Any]]:
+    """What this call loaded, after what earlier ones did: conditions that they trained may stand on it."""
+    loaded = [
+        {"reference": p.reference, "sha256": p.digest, "feedback": list(p.feedback), "critics": list(p.critics)}
+        for p in plan.plugins
+    ]
+    is_run = inspect_out(plan.directory.root) is OutState.RUN
+    before = plan.directory.manifest().get("plugins", []) if is_run else []
+    return [*(plugin for plugin in before if plugin not in loaded), *loaded]
 
 
 def _sha256(text: str) -> str:

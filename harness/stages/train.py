@@ -57,7 +57,7 @@ def train_stage(
             seed=training_seed,
             outputs=outputs,
             grader=grader,
-            critic=plan.critic,
+            critic=plan.critics.get(condition.name),
             progress=progress,
             curve=curve,
             rollout_engine=apart if plan.recipe.training.rollout_engine == "vllm" else None,

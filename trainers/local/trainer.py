@@ -20,7 +20,7 @@ from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state, save_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec, GrpoSettings, check_settings_act
-from sdbench.trainers.critic.critic import Critic
+from sdbench.trainers.critic.critic import Critic, identity_of
 from sdbench.trainers.engines.hf import max_positions
 from sdbench.trainers.feedback.materials import check_needs
 from sdbench.trainers.feedback.reasons import count_unbuilt
@@ -507,7 +507,7 @@ def _identity(
         "problem_count": len(problems),
         # How often the state is saved, where it stops and what memory an engine has changes no weight.
         "settings": settings.model_dump(mode="json", exclude={"save_state_every_steps", "max_unbuilt_share", "vllm"}),
-        "critic": None if critic is None else critic.name,
+        "critic": None if critic is None else identity_of(critic),
     }
     seedless = _digest(made_from)
     made_from["seed"] = seed
