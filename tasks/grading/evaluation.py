@@ -41,7 +41,8 @@ def formulas_equal(gold: Formula, prediction: Formula, *, tolerance: float | Non
 
     Args:
         gold, prediction: the formulas.
-        tolerance: relative; by default decimals may be off by ``DEFAULT_TOLERANCE`` against a formula without any.
+        tolerance: relative, of formulas with decimals; by default they may be off by ``DEFAULT_TOLERANCE`` against one
+            without any.
     """
     answers = [
         _close(*pair, slack=_slack(gold.tree, prediction.tree, tolerance)) if pair is not None else None
@@ -157,9 +158,10 @@ def _close(left: Any, right: Any, *, slack: float | None) -> bool | None:
 
 
 def _slack(gold: Tree, prediction: Tree, tolerance: float | None) -> float | None:
+    gold_rounds, prediction_rounds = _has_decimal(gold), _has_decimal(prediction)
     if tolerance is not None:
-        return tolerance
-    return DEFAULT_TOLERANCE if _has_decimal(gold) != _has_decimal(prediction) else None
+        return tolerance if gold_rounds or prediction_rounds else None
+    return DEFAULT_TOLERANCE if gold_rounds != prediction_rounds else None
 
 
 def _has_decimal(tree: Tree) -> bool:

@@ -138,9 +138,9 @@ def _is_name(text: str) -> bool:
 
 def squeeze(normalised: str) -> str:
     r"""Without spaces, ``\text`` wrappers and idle braces: what two spellings of one answer share."""
-    text = _SCRIPT.sub(r"\1\2", _WHOLE_TEXT.sub(r"\1", normalised))
     # Two numbers side by side are not one.
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
+    text = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", _WHOLE_TEXT.sub(r"\1", normalised))
+    return _SCRIPT.sub(r"\1\2", text)
 
 
 def _brace_arguments(text: str) -> str:

@@ -109,6 +109,8 @@ def _read_answer(rest: str) -> str:
     if formula is not None and not re.match(r"[ \t]*[^\s.,;:!?*)\"\\<。]", rest[formula.end() :]):
         return next(group for group in formula.groups() if group is not None).strip()
     sentence = _SENTENCE_END.split(rest, maxsplit=1)[0].strip().strip("*_").strip()
+    if not sentence.strip("$\\([ "):
+        return ""
     predicate = _PREDICATE.fullmatch(sentence)
     if predicate is not None:
         return predicate[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdbench.tasks.errors import UserError
-from sdbench.tasks.grading.files import grade_file
+from sdbench.tasks.grading.files import grade_file, list_disagreements
 from sdbench.tasks.grading.math_grader import MathGrader
 from sdbench.tasks.grading.verdict import GradeItem, Verdict
 
@@ -43,6 +43,28 @@ def test_order_and_keys_are_kept_and_three_are_added(tmp_path: Path) -> None:
     assert all(row["rule"] for row in graded)
     assert counts == {"correct": 2, "no_answer": 1, "ungraded": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_lines_on_which_math_verify_says_something_else_are_listed(tmp_path: Path) -> None:
+    rows = [
+        {"gold": "40", "prediction": "40_9", "kind": "answer"},
+        {"gold": "4", "prediction": "4", "kind": "answer"},
+        {"gold": "x+1", "prediction": "so \\boxed{1+x}", "kind": "text"},
+        {"gold": "4", "prediction": "nothing", "kind": "text"},
+        {"gold": "1/5", "prediction": "6:30", "kind": "answer"},
+    ]
+    source, target = tmp_path / "in.jsonl", tmp_path / "list.jsonl"
+    # The empty line counts as a line.
+    source.write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    with MathGrader(workers=1) as grader:
+        assert list_disagreements(source, target, grader, grader) == 2
+        with pytest.raises(UserError, match=r"--disagreements .* is a folder"):
+            list_disagreements(source, tmp_path, grader, grader)
+    listed = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(row["line"], row["verdict"], row["math_verify"]) for row in listed] == [
+        (2, "wrong", "correct"),
+        (6, "wrong", "correct"),
+    ]
 
 
 @pytest.mark.parametrize(
