@@ -36,6 +36,7 @@ _BEFORE_MANIFEST = {
     "recipe.toml",
     "recipe.resolved.json",
     "code.diff",
+    "critic",
     "problems",
     "tuning.json",
     "tuning.md",
@@ -236,6 +237,11 @@ class RunDirectory:
             yield
         finally:
             lock.release()
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether a call has come as far as writing one."""
+        return (self.root / _MANIFEST).is_file()
 
     def manifest(self) -> dict[str, Any]:
         """``manifest.json`` as it stands.

@@ -23,7 +23,8 @@ class Plugin:
     Attributes:
         reference: what ``--plugin`` was given.
         file: the source file; None where the module has none.
-        digest: SHA-256 of that file, in hexadecimal, for the manifest; None where there is none.
+        digest: SHA-256 of that file, of a package over every Python file in it, in hexadecimal, for the manifest; None
+            where there is none.
         feedback: the feedback types that it registered.
         critics: the critics that it registered.
     """
@@ -77,12 +78,22 @@ def load_plugin(reference: str) -> Plugin:
     plugin = Plugin(
         reference=reference,
         file=file,
-        digest=hashlib.sha256(file.read_bytes()).hexdigest() if file is not None else None,
+        digest=_digest(file) if file is not None else None,
         feedback=tuple(name for name in feedback_names() if name not in before),
         critics=tuple(name for name in critic_names() if name not in critics_before),
     )
     _loaded[module_name] = plugin
     return plugin
+
+
+def _digest(file: Path) -> str:
+    if file.name != "__init__.py":
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    package = hashlib.sha256()
+    for source in sorted(file.parent.rglob("*.py")):
+        content = hashlib.sha256(source.read_bytes()).hexdigest()
+        package.update(f"{source.relative_to(file.parent).as_posix()}\x1f{content}\x1e".encode())
+    return package.hexdigest()
 
 
 def _file_module_name(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
-from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_json
+from sdbench.harness.run_directory import RunDirectory, write_json
 from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.condition import evaluate_model
 from sdbench.harness.stages.critics import critic_cost, critic_identities, keep_critic_answers
@@ -112,8 +112,7 @@ def _plugins_of_all_attempts(plan: RunPlan) -> list[dict[str, Any]]:
         {"reference": p.reference, "sha256": p.digest, "feedback": list(p.feedback), "critics": list(p.critics)}
         for p in plan.plugins
     ]
-    is_run = inspect_out(plan.directory.root) is OutState.RUN
-    before = plan.directory.manifest().get("plugins", []) if is_run else []
+    before = plan.directory.manifest().get("plugins", []) if plan.directory.has_manifest else []
     return [*(plugin for plugin in before if plugin not in loaded), *loaded]
 
 

@@ -41,6 +41,7 @@ def test_state_of_out(tmp_path: Path) -> None:
 def test_a_call_killed_before_its_manifest_may_go_on_and_a_foreign_folder_may_not(tmp_path: Path) -> None:
     ours = RunDirectory(tmp_path / "ours")
     with ours.locked(), ours.attempt():
+        ours.critic_answers.parent.mkdir()
         ours.write_recipe(text="", resolved={})
     (ours.root / ".recipe.toml.x1.tmp").write_text("cut")
     assert inspect_out(ours.root) is OutState.EMPTY

@@ -116,6 +116,23 @@ def test_a_module_name_works_too(shortest_peer: Path, monkeypatch: pytest.Monkey
     assert load_plugin("shortest_peer").feedback == ("shortest_peer",)
 
 
+def test_the_digest_of_a_package_is_over_all_of_its_files(
+    shortest_peer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = set()
+    for name in ("one_package", "same_package", "other_package"):
+        package = tmp_path / name
+        package.mkdir()
+        (package / "__init__.py").write_text("from . import kinds\n")
+        source = shortest_peer.read_text()
+        (package / "kinds.py").write_text(source if name != "other_package" else f"{source}# changed\n")
+        with registrations_undone(on_error_only=False):
+            digests.add(load_plugin(name).digest)
+    assert len(digests) == 2
+    assert None not in digests
+
+
 BROKEN = {
     "taken": (SHORTEST_PEER.replace('"shortest_peer"', '"binary_reward"'), "'binary_reward' is registered twice"),
     "raises": ("raise ValueError('first line\\nsecond line')", "ValueError: first line second line"),
