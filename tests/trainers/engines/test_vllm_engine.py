@@ -16,6 +16,7 @@ from sdbench.trainers.models import load_policy
 
 pytestmark = [
     pytest.mark.vllm,
+    pytest.mark.timeout(1800),  # on a busy machine an engine takes minutes to start
     # vLLM's and its CPU wheel's own.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
@@ -154,3 +155,11 @@ def test_greedy_tokens_after_an_update_are_the_updated_models(nano, nano_hf):
         assert sum(a != b for a, b in zip(after, before, strict=True)) > 12  # neither head nor cache was left stale
     nano.update_weights(load_policy(NANO)[0])
     assert tokens(nano.generate(requests, GREEDY)) == before
+
+
+def test_weights_that_are_not_taken_over_are_an_error(nano, nano_hf):
+    # The last test of this engine: it holds a mixture afterwards.
+    shallow = nano_hf.model
+    shallow.model.layers = shallow.model.layers[:-1]
+    with pytest.raises(RuntimeError, match=r"did not take over \d+ weights, 'model\.layers\.3\."):
+        nano.update_weights(shallow)

@@ -17,6 +17,7 @@ from sdbench.trainers.models import load_policy
 
 pytestmark = [
     pytest.mark.vllm,
+    pytest.mark.timeout(1800),  # on a busy machine an engine takes minutes to start
     # vLLM's and its CPU wheel's own.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
