@@ -15,7 +15,19 @@ from typing import Annotated
 import typer
 
 import sdbench
-from sdbench.harness.cli import data, diagnose, evaluate, grade, leaderboard, listing, run, show, tasks_path, tune
+from sdbench.harness.cli import (
+    critic,
+    data,
+    diagnose,
+    evaluate,
+    grade,
+    leaderboard,
+    listing,
+    run,
+    show,
+    tasks_path,
+    tune,
+)
 from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError
 from sdbench.tasks.errors import UserError
 
@@ -40,6 +52,7 @@ app.command("show")(show.show)
 app.command("tasks-path")(tasks_path.tasks_path)
 app.command("tune")(tune.tune)
 app.add_typer(data.app, name="data")
+app.add_typer(critic.app, name="critic")
 
 
 def _print_version(wanted: bool) -> None:

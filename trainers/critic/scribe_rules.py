@@ -218,14 +218,27 @@ def _broken_in_content(
     has_answer = re.search(rf"{ANSWER_MARK}\d\s*$", text) is not None if nano else extract_answer(text) is not None
     if not has_answer:
         return Broken(BrokenRule.NO_ANSWER, "its last step does not hold the final answer")
-    steps_left = len(attempt.splitter.split(attempt.text)) - rewrite.kept
-    if rewrite.own and steps_left > 0 and all(_is_answer_alone(piece, nano=nano) for piece in rewrite.own):
+    departed_from = attempt.pieces[rewrite.kept].text if rewrite.kept < len(attempt.pieces) else None
+    if gives_answer_alone(rewrite.own, departed_from=departed_from, nano=nano):
         return Broken(BrokenRule.ANSWER_ALONE, "it gives the answer without the steps that lead to it")
     if _OF_REFERENCE.search(own) and not _OF_REFERENCE.search(attempt.text):
         return Broken(BrokenRule.REFERENCE, "it speaks of the attempt or of a solution that was given")
     if in_other_language(own, than=" ".join([problem, attempt.text, solution or ""])):
         return Broken(BrokenRule.LANGUAGE, "its own steps are in another language than the attempt")
     return None
+
+
+def gives_answer_alone(own: Sequence[str], *, departed_from: str | None, nano: bool) -> bool:
+    """Whether an answer stands where steps of an attempt were to be mended.
+
+    Args:
+        own: what a critic put there.
+        departed_from: the attempt's piece that it does not keep; None where it only goes on behind the attempt's end.
+        nano: whether all this is in the nano world's notation.
+    """
+    if not own or departed_from is None or _is_answer_alone(departed_from, nano=nano):
+        return False
+    return all(_is_answer_alone(piece, nano=nano) for piece in own)
 
 
 def _is_answer_alone(piece: str, *, nano: bool) -> bool:

@@ -18,7 +18,14 @@ from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
-from sdbench.trainers.checkpoints import load_state, read_provenance, save_checkpoint, save_state, save_step_checkpoint
+from sdbench.trainers.checkpoints import (
+    load_state,
+    read_provenance,
+    read_state_header,
+    save_checkpoint,
+    save_state,
+    save_step_checkpoint,
+)
 from sdbench.trainers.conditions import ConditionSpec, GrpoSettings, check_settings_act
 from sdbench.trainers.critic.critic import Critic, identity_of
 from sdbench.trainers.engines.hf import max_positions
@@ -72,6 +79,7 @@ def train_condition(
     progress: ProgressCallback | None = None,
     curve: LearningCurve | None = None,
     rollout_engine: RolloutEngine | None = None,
+    prompt_format: PromptFormat | None = None,
 ) -> TrainingRecord:
     """Train one condition from the base to its checkpoint; a killed training goes on where its state was saved.
 
@@ -90,6 +98,7 @@ def train_condition(
         progress: told of every phase and step.
         curve: scores the weights meanwhile.
         rollout_engine: draws in the place of the policy, with its weights; what ``settings.rollout_engine`` names.
+        prompt_format: how student and teacher are asked; None is what ``choose_format`` says of these problems alone.
 
     Raises:
         UserError: the condition cannot be trained with these settings, problems or base; too many contexts are
@@ -126,6 +135,7 @@ def train_condition(
         progress=progress,
         curve=curve,
         rollout_engine=rollout_engine,
+        prompt_format=prompt_format,
         identity=identity,
     )
     return training.run()
@@ -136,6 +146,7 @@ class _Spent:
     """What a training has spent so far; saved with its state."""
 
     steps: int = 0
+    updates: int = 0
     rollouts: int = 0
     student_tokens: int = 0
     teacher_tokens: int = 0
@@ -161,6 +172,7 @@ class _Training:
         progress: ProgressCallback | None,
         curve: LearningCurve | None,
         rollout_engine: RolloutEngine | None,
+        prompt_format: PromptFormat | None,
         identity: dict[str, Any],
     ) -> None:
         self.condition, self.feedback, self.settings, self.seed = condition, feedback, settings, seed
@@ -168,7 +180,9 @@ class _Training:
         self.curve = curve
         self.device = device_of(settings)
         self.model, self.tokenizer = load_student(base, settings=settings, seed=seed)
-        self.prompt_format: PromptFormat = choose_format(self.tokenizer, problems, settings=settings.prompts)
+        self.prompt_format: PromptFormat = prompt_format or choose_format(
+            self.tokenizer, problems, settings=settings.prompts
+        )
         self.engine = LiveEngine(self.model, self.tokenizer, apart=rollout_engine)
         self.learner = Learner(
             model=self.model,
@@ -265,16 +279,16 @@ class _Training:
             limit=self.settings.max_unbuilt_share,
             condition=self.condition.name,
         )
-        rate = self._learning_rate(step)
+        rates = self._learning_rates()
         rows = [lesson.row for lesson in lessons if lesson.row is not None]
         with self._phase("update", seconds):
             passes = self.settings.updates_per_step
-            results = update(rows, self.learner, learning_rate=rate, passes=passes, step=step) if rows else []
+            results = update(rows, self.learner, learning_rate=rates, passes=passes, step=step) if rows else []
         self._count(lessons, results, outcomes)
         append_lines(self.outputs.rollouts_file, [rollout_row(lesson, step=step + 1) for lesson in lessons])
         row = metrics_row(
             step=step + 1,
-            learning_rate=rate,
+            learning_rate=rates[-1],
             results=results,
             lessons=lessons,
             outcomes=outcomes,
@@ -330,16 +344,20 @@ class _Training:
 
     def _count(self, lessons: Sequence[Lesson], results: Sequence[UpdateResult], outcomes: dict[str, int]) -> None:
         self.spent.steps += 1
+        self.spent.updates += len(results)
         self.spent.student_tokens += sum(len(lesson.rollout.token_ids) for lesson in lessons)
         self.spent.teacher_tokens += sum(result.teacher_tokens for result in results)
         self.spent.ungraded += outcomes[Outcome.UNGRADED.value]
         self.last_loss = results[-1].loss if results else None
         self.last_solved = outcomes[Outcome.CORRECT.value] / len(lessons)
 
-    def _learning_rate(self, step: int) -> float:
-        warmup = self.settings.warmup_updates
-        done = step * self.settings.updates_per_step
-        return self.condition.learning_rate * min(1.0, (done + 1) / (warmup + 1))
+    def _learning_rates(self) -> list[float]:
+        """Of each update of the step to come. One that has nothing to learn from makes none, and warms nothing up."""
+        warmup, done = self.settings.warmup_updates, self.spent.updates
+        return [
+            self.condition.learning_rate * min(1.0, (done + index + 1) / (warmup + 1))
+            for index in range(self.settings.updates_per_step)
+        ]
 
     @contextmanager
     def _phase(self, name: Phase, seconds: dict[str, float]) -> Iterator[None]:
@@ -413,6 +431,11 @@ class _Training:
         self.learner.gate = EntropyGate.from_data(header["gate"])
         spent = header["spent"]
         self.spent = _Spent(**{**spent, "unbuilt": Counter(spent["unbuilt"])})
+
+
+def rollouts_drawn(state_file: Path) -> int:
+    """How many rollouts a killed training had drawn when its state was saved; 0 where there is no state."""
+    return int(read_state_header(state_file)["spent"]["rollouts"]) if state_file.exists() else 0
 
 
 def read_record(checkpoint: Path) -> TrainingRecord:
@@ -501,7 +524,8 @@ def _identity(
     """Provenance of a training: all that its weights follow from, and one hash over it."""
     pool = json.dumps([asdict(problem) for problem in problems], sort_keys=True)
     made_from = {
-        "condition": condition.model_dump(mode="json"),
+        # The critic stands below, as what it is: where its server stands is not in that.
+        "condition": condition.model_dump(mode="json", exclude={"critic"}),
         "base_digest": model_digest(base),
         "problems_digest": hashlib.sha256(pool.encode()).hexdigest()[:16],
         "problem_count": len(problems),
