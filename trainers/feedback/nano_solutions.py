@@ -64,11 +64,11 @@ class NanoSolutions:
         return "".join(f"{op.left}{op.sign}{op.right}={op.result};" for op in operations)
 
     def criteria(self, problem: Problem) -> tuple[str, ...] | Unbuilt:
-        """The named results of the solution's steps, and the answer."""
+        """The named results of the solution's steps but the last, and the answer."""
         read = _read(problem)
         if isinstance(read, Unbuilt):
             return read
-        results = [f"{step.result_name}{step.result};" for step in read.trace.steps]
+        results = [f"{step.result_name}{step.result};" for step in read.trace.steps[:-1]]
         return (*results, f"{ANSWER_MARK}{read.trace.answer}")
 
     def response(self, problem: Problem) -> str | Unbuilt:

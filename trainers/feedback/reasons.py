@@ -23,7 +23,7 @@ NO_STEPS = "the attempt or its rewrite is not written in steps"
 FOREIGN_CRITIQUE = "the critique is not written by the run's writer, so its rewrite cannot be read"
 TOO_FEW_STEPS = "the worked solution has fewer than two steps"
 UNREAD_SOLUTION = "the worked solution is written in neither notation along neither procedure"
-NO_RESULTS = "no equation of the worked solution ends in a number"
+NO_RESULTS = "no equation of the worked solution ends in a number that is not the answer"
 NO_NUMBER = "the answer is no number that the worked solution states"
 NOT_NANO = "path and notation can be chosen for nano problems only"
 

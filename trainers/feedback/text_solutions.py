@@ -55,11 +55,11 @@ class TextSolutions:
         return "\n".join(_blanked(step, problem.answer) for step in steps[:step_count])
 
     def criteria(self, problem: Problem) -> tuple[str, ...] | Unbuilt:
-        """The results that the solution's equations end in, and the answer."""
+        """The results that the solution's equations end in, but for the answer; and the answer."""
         if problem.solution is None:
             return Unbuilt(NO_SOLUTION)
         notes = [note.rpartition("=")[2].strip() for note in _CALCULATION.findall(problem.solution)]
-        results = notes or _RESULT.findall(problem.solution)
+        results = [result for result in notes or _RESULT.findall(problem.solution) if result != problem.answer]
         if not results:
             return Unbuilt(NO_RESULTS)
         found = [f"It reaches the intermediate result {result}." for result in dict.fromkeys(results)]

@@ -111,7 +111,7 @@ class SolutionForms(Protocol):
         ...
 
     def criteria(self, problem: Problem) -> tuple[str, ...] | Unbuilt:
-        """The results that it reaches, the answer last."""
+        """The results that it reaches on its way, and the answer last."""
         ...
 
     def response(self, problem: Problem) -> str | Unbuilt:
