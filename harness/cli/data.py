@@ -219,8 +219,8 @@ def _write_locks(folder: DataFolder, hashes: Mapping[str, str]) -> None:
 def _show_audit(found: GoldAudit) -> None:
     accepted = found.golds - len(found.refused)
     typer.echo(
-        f"{found.name}: {accepted} of {found.golds} golds are accepted as their own answer, {len(found.neighbours)} "
-        f"neighbours are; as written math-verify alone reads nothing from {len(found.unread)} and misreads "
+        f"{found.name}: {accepted} of {found.golds} golds are accepted as their own answer; neighbours "
+        f"accepted: {len(found.neighbours)}; as written math-verify alone reads nothing from {len(found.unread)} and misreads "
         f"{len(found.misread)} ({found.seconds:.1f} s)"
     )
     for what, findings in (("refused", found.refused), ("neighbour accepted", found.neighbours)):

@@ -145,7 +145,7 @@ def test_audit_of_a_small_set(call: Call, tmp_path: Path) -> None:
     put(tmp_path / "data", "brumo25", arena(last=r"\text{east}"))
     done = call("data", "audit", "brumo25", "--data-dir", "data")
     assert done.code == 0
-    assert "brumo25: 30 of 30 golds are accepted as their own answer, 0 neighbours are" in done.out
+    assert "brumo25: 30 of 30 golds are accepted as their own answer; neighbours accepted: 0" in done.out
     assert r"read as nothing by math-verify alone: 29 '\\text{east}'" in done.out
 
 
