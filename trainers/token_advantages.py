@@ -22,7 +22,7 @@ from sdbench.tasks.sampling.engine import Completion, GroupRequest, Progress
 from sdbench.tasks.sampling.seeds import sample_seed
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.token_records import RecordHeader, ScoredTokens, TeacherGeneration, TokenMark, TokenRecord
-from sdbench.trainers.conditions import ConditionSpec, DistillationSettings
+from sdbench.trainers.conditions import AntiDistillationSettings, ConditionSpec, DistillationSettings
 from sdbench.trainers.critic.critic import Critic
 from sdbench.trainers.engines.hf import HfEngine, max_positions
 from sdbench.trainers.feedback.registry import make_feedback, settings_of
@@ -132,7 +132,8 @@ class Diagnoser:
     def _lessons(self, condition: ConditionSpec, critic: Critic | None) -> list[Lesson]:
         limits = (self._settings.max_teacher_tokens, max_positions(causal_lm(self._checkpoint.model)))
         teacher_lessons = TeacherLessons(
-            condition=condition,
+            # Which tokens training counts, and a reward beside them, is no matter of what the context says of each.
+            condition=condition.model_copy(update={"objective": DistillationSettings()}),
             feedback=make_feedback(condition.feedback.name, condition.feedback.settings),
             prompt_format=self._checkpoint.prompt_format,
             writer=context_writer(self._checkpoint.prompt_format.name),
@@ -287,8 +288,13 @@ def _marks(
 
 
 def _measured(condition: ConditionSpec) -> DistillationSettings:
-    """The condition's divergence over the whole vocabulary, without what only training needs."""
+    """The condition's divergence over the whole vocabulary, without what only training needs.
+
+    AntiSD ascends the Jensen-Shannon divergence; an objective with several, or none, is measured by the default.
+    """
     objective = condition.objective
+    if isinstance(objective, AntiDistillationSettings):
+        return DistillationSettings(divergence="jsd")
     if not isinstance(objective, DistillationSettings):
         return DistillationSettings()
     return DistillationSettings(divergence=objective.divergence, jsd_teacher_weight=objective.jsd_teacher_weight)

@@ -20,7 +20,15 @@ from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.engine import Completion, GroupRequest
 from sdbench.tasks.token_records import ScoredTokens, TokenClass, TokenRecord
 from sdbench.trainers import teacher_scoring, token_advantages
-from sdbench.trainers.conditions import ConditionSpec, DistillationSettings, FeedbackSpec, TeacherSettings
+from sdbench.trainers.conditions import (
+    AntiDistillationSettings,
+    ConditionSpec,
+    DistillationSettings,
+    FeedbackSpec,
+    Objective,
+    SpanRoutingSettings,
+    TeacherSettings,
+)
 from sdbench.trainers.critic.symbolic import SymbolicCritic
 from sdbench.trainers.feedback.reasons import DOES_NOT_FIT
 from sdbench.trainers.feedback.writers import NanoWriter
@@ -98,8 +106,8 @@ class ScriptedEngine:
         return [[done for _ in request.seeds] for request in requests]
 
 
-def condition(name: str, **settings: Any) -> ConditionSpec:
-    objective = DistillationSettings(**settings)
+def condition(name: str, *, objective: Objective | None = None, **settings: Any) -> ConditionSpec:
+    objective = objective or DistillationSettings(**settings)
     return ConditionSpec(name=name, feedback=FeedbackSpec(name=name), objective=objective)
 
 
@@ -304,6 +312,19 @@ def test_the_same_arguments_give_the_same_records_however_rows_are_batched() -> 
         assert other.tokens is not None
         assert other.tokens.token_ids == one.tokens.token_ids
         assert other.tokens.advantages == pytest.approx(one.tokens.advantages, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("objective", "measured"),
+    [
+        (DistillationSettings(tokens="from_error", without_error="skip", skip_tokens=4), "reverse_kl"),
+        (AntiDistillationSettings(degenerate_groups="drop"), "jsd"),
+        (SpanRoutingSettings(), "reverse_kl"),
+    ],
+)
+def test_rewards_and_places_of_training_leave_a_diagnosis_whole(objective: Objective, measured: Any) -> None:
+    model, problems = tiny_llama(), validation_problems(per_stratum=1, seed=0)[:2]
+    assert diagnose(model, problems, objective=objective) == diagnose(model, problems, divergence=measured)
 
 
 def test_the_students_weights_are_back_after_a_frozen_teacher() -> None:
