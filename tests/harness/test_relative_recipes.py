@@ -1,11 +1,13 @@
-"""The recipes of the relatives: each condition could be trained as shipped, and its constants are the published ones."""
+"""The recipes of the relatives: each condition could be trained as shipped; its constants are the published ones."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from sdbench.harness.cli.listing import Listed, list_entries
 from sdbench.harness.recipes.loader import read_recipe, resolve_recipe
 from sdbench.harness.recipes.schema import Recipe
 from sdbench.tasks.nano.training_problems import training_problems
@@ -79,3 +81,11 @@ def test_a_recipe_names_contrasts_of_its_own_rows() -> None:
         assert resolved.leaderboard.contrasts
         for pair in resolved.leaderboard.contrasts:
             assert set(pair) <= {"base", *resolved.conditions}, name
+
+
+def test_every_objective_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    list_entries(Listed.OBJECTIVES, as_json=True, plugin=None)
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == ["grpo", "distillation", "anti_distillation", "span_routing"]
+    assert "close_below" in rows["anti_distillation"]["settings"]
+    assert all(row["summary"] for row in rows.values())
