@@ -95,12 +95,18 @@ def lock(names: NamesArgument = None, data_dir: DataDirOption = None) -> None:
 def audit(names: NamesArgument = None, data_dir: DataDirOption = None) -> None:
     """Grade each gold answer against itself and against its neighbour, and say which no parser can read."""
     from sdbench.tasks.data.audit import audit_golds
-    from sdbench.tasks.data.loading import load_benchmark
+    from sdbench.tasks.data.loading import load_golds
+    from sdbench.tasks.data.places import data_folder, find_golds
+    from sdbench.tasks.data.sources import SOURCES
     from sdbench.tasks.grading.math_grader import MathGrader
 
+    chosen = _at_hand(names, data_dir)
+    if not names:
+        folder = data_folder(data_dir)
+        chosen += [source for source in SOURCES.values() if source not in chosen and find_golds(source, folder)]
     with MathGrader() as grader:
-        for source in _at_hand(names, data_dir):
-            _show_audit(audit_golds(source.name, load_benchmark(source.name, data_dir=data_dir), grader))
+        for source in chosen:
+            _show_audit(audit_golds(source.name, load_golds(source.name, data_dir=data_dir), grader))
 
 
 @app.command("fetch")
@@ -220,8 +226,8 @@ def _show_audit(found: GoldAudit) -> None:
     accepted = found.golds - len(found.refused)
     typer.echo(
         f"{found.name}: {accepted} of {found.golds} golds are accepted as their own answer; neighbours "
-        f"accepted: {len(found.neighbours)}; as written math-verify alone reads nothing from {len(found.unread)} and misreads "
-        f"{len(found.misread)} ({found.seconds:.1f} s)"
+        f"accepted: {len(found.neighbours)}; as written math-verify alone reads nothing from {len(found.unread)} and "
+        f"misreads {len(found.misread)} ({found.seconds:.1f} s)"
     )
     for what, findings in (("refused", found.refused), ("neighbour accepted", found.neighbours)):
         for one in findings:

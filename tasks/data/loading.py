@@ -11,9 +11,9 @@ from sdbench.tasks.data.files import read_rows
 from sdbench.tasks.data.hub import hub_rows
 from sdbench.tasks.data.locks import Lock, check_lock, lock_of
 from sdbench.tasks.data.normal_form import content_hash, normal_text
-from sdbench.tasks.data.places import AbsentDataError, data_folder, find_files
+from sdbench.tasks.data.places import AbsentDataError, data_folder, find_files, find_golds
 from sdbench.tasks.data.sources import Source, get_source
-from sdbench.tasks.data.variants import Variant, choose_variant, problem_of
+from sdbench.tasks.data.variants import Variant, choose_variant, plain_gold, problem_of
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
 
@@ -74,6 +74,34 @@ def load_set(name: str, *, data_dir: Path | None = None, check: bool = True) -> 
     if check:
         check_lock(source, lock, found.sha256, where=where)
     return _with_lock(found, lock)
+
+
+def load_golds(name: str, *, data_dir: Path | None = None) -> tuple[Problem, ...]:
+    """The same for an audit: where only the golds of a set are at hand, its problems have no text.
+
+    Raises:
+        UserError: as ``load_benchmark``.
+    """
+    source, folder = get_source(name), data_folder(data_dir)
+    try:
+        return load_benchmark(name, data_dir=data_dir)
+    except AbsentDataError:
+        path = find_golds(source, folder)
+        if path is None:
+            raise
+    rows = [row for _, row in read_rows(path, label=str(path))]
+    if len(rows) != source.rows or not all(isinstance(row, dict) and {"idx", "answer"} <= set(row) for row in rows):
+        raise UserError(f"{path} must have {source.rows} rows with idx and answer; it has {len(rows)} rows")
+    return tuple(
+        Problem(
+            id=str(row["idx"]),
+            text="",
+            answer=plain_gold(str(row["answer"]), source.answer_kind),
+            task=source.task,
+            relative_tolerance=source.relative_tolerance,
+        )
+        for row in rows
+    )
 
 
 def load_from_hub(name: str) -> LoadedSet:

@@ -71,8 +71,14 @@ def find_files(source: Source, folder: DataFolder, *, stem: str = "test") -> tup
             parts = [path for path in parts if source.configuration in path.parts]
         if parts and stem == "test":
             return tuple(parts)
-    golds = [path for name in (source.name, *source.folders) if (path := folder.path / name / GOLDS_ONLY).is_file()]
-    holds = f"holds only the golds of {source.name} ({GOLDS_ONLY})" if golds else f"holds no {source.name}"
+    golds = find_golds(source, folder)
+    holds = f"holds no {source.name}" if golds is None else f"holds only the golds of {source.name} ({GOLDS_ONLY})"
     raise AbsentDataError(
         f"{folder.path} {holds}; run `sdbench data fetch {source.name}`, or put it there as {source.name}/{stem}.jsonl"
     )
+
+
+def find_golds(source: Source, folder: DataFolder) -> Path | None:
+    """The file of a set's golds without its problems, with the columns idx and answer; None where there is none."""
+    places = (folder.path / name / GOLDS_ONLY for name in (source.name, *source.folders))
+    return next((path for path in places if path.is_file()), None)

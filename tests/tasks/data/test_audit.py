@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from sdbench.tasks.data.audit import audit_golds
-from sdbench.tasks.data.loading import load_benchmark
+from sdbench.tasks.data.loading import load_benchmark, load_golds
+from sdbench.tasks.data.places import AbsentDataError
+from sdbench.tasks.data.sources import get_source
+from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.math_grader import MathGrader
 from sdbench.tasks.grading.verdict import GradeItem, Verdict
 from sdbench.tasks.problem import Problem
@@ -58,8 +61,18 @@ def test_what_math_verify_alone_makes_of_golds_as_they_are_written() -> None:
     assert ([gold for _, gold in found.unread], [gold for _, gold in found.misread]) == (["\\text{east}"], ["12\\pi"])
 
 
-@pytest.mark.parametrize("name", ["aime24", "amc23", "hmmt_feb25"])
+@pytest.mark.parametrize("name", ["aime24", "amc23", "hmmt_feb25", "aime26", "hmmt_nov25"])
 def test_golds_of_real_contests(real_data: Path, name: str) -> None:
     with MathGrader() as grader:
-        found = audit_golds(name, load_benchmark(name, data_dir=real_data), grader)
+        found = audit_golds(name, load_golds(name, data_dir=real_data), grader)
     assert (found.refused, found.neighbours) == ((), ())
+    assert found.golds == get_source(name).rows
+
+
+def test_golds_alone_must_be_whole(tmp_path: Path) -> None:
+    (tmp_path / "aime26").mkdir()
+    (tmp_path / "aime26" / "golds_only.jsonl").write_text('{"idx": 1, "answer": "277"}\n')
+    with pytest.raises(UserError, match="must have 30 rows with idx and answer; it has 1 rows"):
+        load_golds("aime26", data_dir=tmp_path)
+    with pytest.raises(AbsentDataError, match="holds no aime25"):
+        load_golds("aime25", data_dir=tmp_path)
