@@ -161,10 +161,7 @@ def _cut(rows: Sequence[TrainingRow], learner: Learner) -> list[Batch]:
     """
     objective = learner.objective
     reduction: Reduction
-    if isinstance(objective, DistillationSettings):
-        reduction = objective.reduction
-    else:
-        reduction = objective.length_normalisation
+    reduction = objective.reduction if isinstance(objective, DistillationSettings) else objective.length_normalisation
     mask_BT = _flags(rows, [row.distilled or (True,) * len(row.completion) for row in rows])
     weights_BT = reduction_weights(mask_BT=mask_BT, reduction=reduction)
     batches = []
