@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sdbench.tasks.grading.brackets import Listing, read_listing, split_top
 from sdbench.tasks.grading.choice import gold_letter, read_letter
-from sdbench.tasks.grading.exact import numbers_equal, read_number
+from sdbench.tasks.grading.exact import numbers_equal, read_number, without_unit
 from sdbench.tasks.grading.formula import is_formula, read_relation
 from sdbench.tasks.grading.intervals import Interval, read_region
 from sdbench.tasks.grading.matrices import Cells, read_matrix, read_vector
@@ -67,7 +67,11 @@ class Comparison:
         settled = self._decide_atoms(gold, prediction)
         if settled is not None:
             return settled
-        gold, prediction = _last_of_chain(gold), _last_of_chain(prediction)
+        gold, prediction = _last_of_chain(gold), _last_of_chain(_without_label(prediction))
+        if (number := _number_asked_for(prediction)) is not None and is_formula(gold):
+            return self._decide_values(gold, number)
+        if is_formula(gold) and prediction != (bare := without_unit(prediction)) and is_formula(bare):
+            prediction = bare
         for decide in (self._decide_ratios, self._decide_matrices, self._decide_regions, self._decide_listings):
             found, result = decide(gold, prediction)
             if found:
@@ -80,6 +84,9 @@ class Comparison:
         return self._ask(gold, prediction)
 
     def _ask(self, gold: str, prediction: str) -> Decided | None:
+        bare_gold, bare_prediction = without_unit(gold), without_unit(prediction)
+        if is_formula(bare_gold) and is_formula(bare_prediction):
+            gold, prediction = bare_gold, bare_prediction
         return self.oracle(gold, prediction) if self.oracle is not None else None
 
     def _decide_atoms(self, gold: str, prediction: str) -> Decided | None:
@@ -159,7 +166,13 @@ class Comparison:
                 return False, None
             return True, self._in_order(gold_list.items, prediction_list.items, rule="in_order")
         if prediction_list.is_ordered:
+            if gold_list.brackets == "{}" and prediction_list.brackets != "()":
+                return True, Decided(equal=False, rule="other_brackets")
             # "p = 5, q = 2" is the pair (5, 2); of other lists a tuple keeps the order too.
+            return True, self._in_order(gold_list.items, prediction_list.items, rule="in_order")
+        if _are_different_things(gold_list.items) and not any(
+            split_assignment(one)[0] for one in prediction_list.items
+        ):
             return True, self._in_order(gold_list.items, prediction_list.items, rule="in_order")
         gold_items, prediction_items = _without_repeats(gold_list.items), _without_repeats(prediction_list.items)
         return True, self._match(gold_items, prediction_items, self.decide, rule="in_any_order")
@@ -228,6 +241,8 @@ _RELATION = re.compile(r"=|<|>|\\(?:le|ge|ne)(?![A-Za-z])")
 _EQUATION = re.compile(r"=|\\ne(?![A-Za-z])")
 _COLON = re.compile(r"\d+(?:\s*:\s*\d+)+")
 _HALF_OF_DAY = re.compile(r"\s*(?:\\text\s*\{\s*)?[ap]\.?m\.?\s*\}?$", re.IGNORECASE)
+_LABELLED = re.compile(r"^\\text\s*\{\s*\([A-J]\)\s*\}\s*(?=\S)")
+_SUM_OF_LETTERS = re.compile(r"\s*(\d*\s*[A-Za-z](?:\s*[+-]\s*\d*\s*[A-Za-z])+)\s*=\s*([^=]+)")
 _FUNCTION_NAME = re.compile(r"([A-Za-z])\s*\(\s*([A-Za-z])\s*\)")
 _LETTERS = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 _LETTER_NAME = re.compile(r"\\?[A-Za-z]+(?:_\{?\w+\}?)?")
@@ -260,7 +275,34 @@ def _differ(gold_name: str, prediction_name: str) -> bool:
     """Whether two names are of two things; only single letters are, since words for one thing vary."""
     gold_name, prediction_name = squeeze(gold_name), squeeze(prediction_name)
     letters = _LETTER_NAME.fullmatch(gold_name) and _LETTER_NAME.fullmatch(prediction_name)
-    return gold_name != prediction_name and bool(letters)
+    # "y = ..." may be any of y_1 and y_2.
+    one_is_bare = ("_" in gold_name) != ("_" in prediction_name)
+    same = (
+        gold_name.partition("_")[0] == prediction_name.partition("_")[0]
+        if one_is_bare
+        else gold_name == prediction_name
+    )
+    return bool(letters) and not same
+
+
+def _are_different_things(items: Sequence[str]) -> bool:
+    """Whether every value has a name and no two of them one letter: "a = 1, b = 2", not "x_1 = 1, x_2 = 2"."""
+    names = [split_assignment(item)[0] for item in items]
+    letters = {squeeze(name).partition("_")[0] for name in names if name is not None}
+    return len(letters) == len(items)
+
+
+def _without_label(prediction: str) -> str:
+    """``42`` for ``\\text{(B)} 42``: the choice with its value."""
+    return _LABELLED.sub("", prediction)
+
+
+def _number_asked_for(prediction: str) -> str | None:
+    """``5`` for ``m+n = 5``: the value of a sum of letters; None for any other text."""
+    match = _SUM_OF_LETTERS.fullmatch(prediction)
+    if match is None or read_number(match[2]) is None or len(set(re.findall(r"[A-Za-z]", match[1]))) < 2:
+        return None
+    return match[2]
 
 
 def _rename(value: str, name: str, gold_name: str) -> str:

@@ -132,6 +132,17 @@ def read_number(normalised: str) -> ExactNumber | None:
     )
 
 
+def without_unit(normalised: str) -> str:
+    """An answer without the unit that stands after it in ``\\text``, or as the word for a known measure."""
+    match = _UNIT.fullmatch(normalised)
+    if match is None:
+        return normalised
+    unit = match["unit"].strip()
+    words = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", unit).strip().lower()
+    known = unit.startswith("\\text") or _measure(words) is not None
+    return match["number"].strip() if known and not _NOT_UNITS.search(words) else normalised
+
+
 def numbers_equal(gold: ExactNumber, prediction: ExactNumber, *, tolerance: float | None = None) -> bool:
     """Whether two numbers agree.
 

@@ -10,6 +10,7 @@ from sdbench.tasks.grading.brackets import closing_index, read_listing, split_to
 _MEMBER = re.compile(
     r"(?:[A-Za-z](?:_\{?\w\}?)?|[A-Za-z]\([a-z]\))\s*\\in(?![A-Za-z])\s*|[A-Za-z]\s*(?=\([^()]*\]$|\[[^\[\]]*\)$)"
 )
+_BUILDER = re.compile(r"\\?\{\s*[A-Za-z]\s*(?:\\in\s*\\mathbb\s*\{?R\}?\s*)?(?:\||\\mid|:)\s*(.*?)\\?\}")
 _RELATION = re.compile(r"\\(?:le|ge|lt|gt)(?![A-Za-z])|[<>]")
 _UNKNOWN = re.compile(r"[A-Za-z](?:_\{?\w\}?)?|[A-Za-z]\([a-z]\)|\\(?:theta|alpha|beta|lambda|mu|phi|varphi)")
 _OR = re.compile(
@@ -45,6 +46,8 @@ class Region:
 
 def read_region(text: str) -> Region | None:
     """The region that a normalised answer is, or None where it is none."""
+    if (builder := _BUILDER.fullmatch(text)) is not None:
+        text = builder[1]
     member = _MEMBER.match(text)
     explicit = member is not None
     text = text[member.end() :] if member is not None else text

@@ -28,6 +28,12 @@ _ORDERED_REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(?<!\\)\\[,;:! ]|~|\\q?quad|\\hspace\s*\{[^{}]*\}|\\(?:thinspace|enspace)(?![A-Za-z])",
             " ",
         ),
+        (r"\\(?:bf|it|rm|em|tt|sf)(?![A-Za-z])\s*", ""),
+        # A label or a sign before the answer itself.
+        (
+            r"^\s*(?:\\text\s*\{[^{}]*:\s*\}|=|\\approx(?![A-Za-z])|\\(?:therefore|Rightarrow|implies)(?![A-Za-z]))\s*",
+            "",
+        ),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\([lgn])eq(?:q|slant)?(?![A-Za-z])", r"\\\1e"),
         (r"\\(?:lt|lessthan)(?![A-Za-z])", "<"),

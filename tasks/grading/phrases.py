@@ -17,7 +17,7 @@ _HASH = re.compile(
 )
 _PHRASE = re.compile(
     r"(?:\bfinal[ \t]+answer\b|\b(?:the|my|our)[ \t]+(?:correct[ \t]+|required[ \t]+)?answer\b|\banswer(?=[ \t]+is\b)"
-    r"|^[*_#> \t]*answer\b(?=[*_ \t]*:)|\banswer\b(?=[ \t]*(?:\$|\\\(|\\\[)))"
+    r"|^[*_#> \t]*answer\b(?=[*_ \t]*:)|\b(?-i:Answer)(?=[*_ \t]*:)|\banswer\b(?=[ \t]*(?:\$|\\\(|\\\[)))"
     r"(?:[ \t*_]*(?::|=|\bis\b|\bare\b)|[ \t]*\*\*[ \t]*\n|[ \t]*(?=\$|\\\(|\\\[))[\s:*=]*"
     r"|(?:答案|答え|答)[*]*(?:是|为|為|は|[:：])[*:：\s]*"
     r"|\b(?:r[ée]ponse|respuesta|resposta|risposta|antwort|lösung|ответ|odpowiedź)\b"
