@@ -27,8 +27,8 @@ class PoolSummary:
         """One sentence for below the board."""
         return (
             f"Training problems: {self.kept} of {self.sampled} sampled, those that the base rarely solves: "
-            f"{percent(self.filter_rate)} % in the {self.samples} samples each that chose them, "
-            f"{percent(self.fresh_rate)} % in as many fresh ones."
+            f"{_share(self.filter_rate)} in the {self.samples} samples each that chose them, "
+            f"{_share(self.fresh_rate)} in as many fresh ones."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -40,3 +40,7 @@ class PoolSummary:
             "filter_rate": self.filter_rate,
             "fresh_rate": self.fresh_rate,
         }
+
+
+def _share(rate: float | None) -> str:
+    return "not measured" if rate is None else f"{percent(rate)} %"

@@ -385,6 +385,7 @@ def _training(
         critic=plan.critics.get(spec.name),
         progress=weigh_state,
         rollout_engine=apart if settings.rollout_engine == "vllm" else None,
+        prompt_format=plan.prompt_format,
     )
     seconds = time.perf_counter() - started
     steps = [

@@ -20,7 +20,7 @@ from sdbench.trainers.local.settings import (
     TrainingProgress,
     TrainingRecord,
 )
-from sdbench.trainers.local.trainer import train_condition
+from sdbench.trainers.local.trainer import rollouts_drawn, train_condition
 
 
 def train_stage(
@@ -61,14 +61,19 @@ def train_stage(
             progress=progress,
             curve=curve,
             rollout_engine=apart if plan.recipe.training.rollout_engine == "vllm" else None,
+            prompt_format=plan.prompt_format,
         )
 
     if folder.checkpoint.is_dir():
         reporter.note(f"{name}: trained before")
         return train(None)
     total = condition.budget.steps * condition.budget.rollouts_per_step
-    with reporter.stage(f"training {name}", total=total, unit="rollouts") as advance:
-        told = 0
+    earlier = rollouts_drawn(folder.state)
+    if earlier:
+        reporter.note(f"{name}: goes on after {earlier} of {total} rollouts")
+    # What an earlier call drew says nothing of how fast this one draws.
+    with reporter.stage(f"training {name}", total=total - earlier, unit="rollouts") as advance:
+        told = earlier
 
         def progress(now: TrainingProgress) -> None:
             nonlocal told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -137,6 +138,23 @@ def test_error_of_the_user_in_a_process_is_one_line(call: Call, tmp_path: Path, 
     stray.mkdir(parents=True)
     refused = call(*arguments)
     assert (refused.code, refused.err.splitlines()[-1].count("is no checkpoint of sdbench")) == (2, 1)
+
+
+def test_a_training_that_diverges_in_its_process_is_written_down_and_the_others_go_on(
+    call: Call, tmp_path: Path, tiny_base: Path, recipe: Path
+) -> None:
+    done = call(
+        *("run", "--all", "--recipe", recipe, "--base", tiny_base, "--jobs", "2", "--out", "torn"),
+        *("--set", "conditions.null_wrapper.learning_rate=1e30"),
+    )
+    assert done.code == 70, done.err
+    assert "2 trainings did not end, and the board is without: null_wrapper" in done.err.splitlines()[-1]
+    for seed in (0, 1):
+        failure = json.loads((tmp_path / f"torn/conditions/null_wrapper/seed-{seed}/failure.json").read_text())
+        assert failure["reason"].startswith("diverged: ")
+    board = json.loads((tmp_path / "torn" / "leaderboard.json").read_text())
+    assert {row["condition"]: row["seeds"] for row in board["rows"]} == {"base": [], "binary_reward": [0, 1]}
+    assert json.loads((tmp_path / "torn" / "manifest.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,11 @@ def document() -> BoardDocument:
     )
 
 
+def test_solve_rate_that_was_not_measured_is_said_to_be_so() -> None:
+    pool = PoolSummary(sampled=48, kept=24, samples=8, filter_rate=0.094, fresh_rate=None)
+    assert pool.note.endswith("9.4 % in the 8 samples each that chose them, not measured in as many fresh ones.")
+
+
 def shown(document: BoardDocument, *, width: int, encoding: str = "utf-8") -> str:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
     print_document(document, Console(file=stream, width=width))

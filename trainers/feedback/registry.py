@@ -153,15 +153,6 @@ def registered_feedback(name: str) -> RegisteredFeedback:
     return _registered[name]
 
 
-def get_feedback(name: str) -> type[FeedbackType]:
-    """The class of one feedback type.
-
-    Raises:
-        UnknownFeedbackError: no such name; the message suggests one.
-    """
-    return registered_feedback(name).feedback_class
-
-
 def make_feedback(name: str, settings: Mapping[str, Any] | None = None) -> FeedbackType:
     """A feedback type with its settings, which are JSON values as a recipe holds them; the rest are defaults.
 

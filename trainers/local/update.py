@@ -138,19 +138,25 @@ def reward_advantages(
 
 
 def update(
-    rows: Sequence[TrainingRow], learner: Learner, *, learning_rate: float, passes: int, step: int = 0
+    rows: Sequence[TrainingRow],
+    learner: Learner,
+    *,
+    learning_rate: float | Sequence[float],
+    passes: int,
+    step: int = 0,
 ) -> list[UpdateResult]:
     """``passes`` updates on the same rollouts of one step, counted from 0.
 
-    Behind the first, ratios are against the policy that drew them.
+    Behind the first, ratios are against the policy that drew them. ``learning_rate``: of all of them, or of each.
     """
     if not rows:
         raise ValueError("an update needs at least one row")
     batches = _cut(rows, learner)
     prepared = _prepare(batches, learner, passes=passes, step=step)
+    rates = learning_rate if isinstance(learning_rate, Sequence) else [learning_rate] * passes
     return [
-        _one_update(batches, learner, prepared, learning_rate=learning_rate, is_first=index == 0)
-        for index in range(passes)
+        _one_update(batches, learner, prepared, learning_rate=rate, is_first=index == 0)
+        for index, rate in zip(range(passes), rates, strict=True)
     ]
 
 

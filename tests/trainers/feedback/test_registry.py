@@ -18,10 +18,10 @@ from sdbench.tasks.problem import Problem
 from sdbench.trainers.feedback.registry import (
     UnknownFeedbackError,
     feedback_names,
-    get_feedback,
     make_feedback,
     name_of,
     register_feedback,
+    registered_feedback,
     registrations_undone,
     settings_of,
 )
@@ -84,14 +84,14 @@ class Tuned:
 def test_every_type_of_the_catalogue_is_there() -> None:
     assert feedback_names() == IN_TREE
     assert len(IN_TREE) >= 20
-    assert get_feedback("step_aligned_critique") is StepAlignedCritique
+    assert registered_feedback("step_aligned_critique").feedback_class is StepAlignedCritique
     assert name_of(StepAlignedCritique()) == "step_aligned_critique"
     assert name_of(Tuned()) == "Tuned"
 
 
 def test_a_typo_gets_a_suggestion_and_is_a_lookup_error() -> None:
     with pytest.raises(UnknownFeedbackError, match=r"no feedback type 'step_aligned_critic'; did you mean 'step_al"):
-        get_feedback("step_aligned_critic")
+        registered_feedback("step_aligned_critic")
     with pytest.raises(LookupError, match=r"known: binary_reward, "):
         make_feedback("zzzz")
 
@@ -99,7 +99,7 @@ def test_a_typo_gets_a_suggestion_and_is_a_lookup_error() -> None:
 def test_a_collision_names_both_sources_and_changes_nothing() -> None:
     with pytest.raises(UserError, match=r"'step_aligned_critique' is registered twice.*StepAlignedCritique.*Tuned in"):
         register_feedback("step_aligned_critique")(Tuned)
-    assert get_feedback("step_aligned_critique") is StepAlignedCritique
+    assert registered_feedback("step_aligned_critique").feedback_class is StepAlignedCritique
 
 
 def test_what_is_no_feedback_type_is_refused() -> None:

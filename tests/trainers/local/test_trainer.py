@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sdbench.tasks.errors import UserError
@@ -25,6 +26,8 @@ from sdbench.trainers.feedback.writers import context_writer
 from sdbench.trainers.local.policy import set_cpu_threads
 from sdbench.trainers.local.settings import LearningCurve, LocalTrainerSettings
 from sdbench.trainers.local.trainer import train_condition
+from sdbench.trainers.models import load_policy
+from sdbench.trainers.prompting import NanoFormat
 
 LORA = {"weights": "lora", "lora": {"rank": 4, "alpha": 8, "targets": ("q_proj", "up_proj")}}
 
@@ -93,6 +96,40 @@ def kill_after(steps: int):
             raise KilledError
 
     return callback
+
+
+def test_the_learning_rate_rises_with_every_update_and_goes_on_rising_after_a_kill(tmp_path: Path, train) -> None:
+    spec = condition("binary_reward", learning_rate=0.5)
+    rates: list[float] = []
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, args, kwargs: rates.append(optimizer.param_groups[0]["lr"])
+    )
+    try:
+        chosen = settings(updates_per_step=2, warmup_updates=4)
+        with pytest.raises(KilledError):
+            train(tmp_path, spec=spec, settings=chosen, progress=kill_after(1))
+        train(tmp_path, spec=spec, settings=chosen)
+    finally:
+        hook.remove()
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5])
+    assert [row["learning_rate"] for row in rows_of(tmp_path / "metrics.jsonl")] == pytest.approx([0.2, 0.4, 0.5])
+
+
+def test_a_training_asks_as_its_run_does(tmp_path: Path, train, base: Path) -> None:
+    """Its own problems alone may look like those of another format."""
+    tokenizer = load_policy(base)[1]
+    train(tmp_path / "own", spec=condition("null_wrapper"))
+    train(tmp_path / "given", spec=condition("null_wrapper"), prompt_format=AskedTwice(tokenizer))
+    digests = [json.loads(path.read_text())["prompt_digest"] for path in sorted(tmp_path.rglob(PROVENANCE_FILE))]
+    assert digests == ["asked-twice", NanoFormat(tokenizer).digest]
+
+
+class AskedTwice(NanoFormat):
+    """The nano form under another digest."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__(tokenizer)
+        self.digest = "asked-twice"
 
 
 @pytest.mark.parametrize(
