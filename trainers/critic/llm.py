@@ -108,7 +108,7 @@ class LlmCritic:
         return contexts
 
     def _case(self, problem: Problem, rollout: Rollout) -> _Case | None:
-        attempt = cut_attempt(shown_text(rollout), self._writer.splitter)
+        attempt = cut_attempt(shown_text(rollout).strip(), self._writer.splitter)
         if attempt is None:
             return None
         pieces = [piece.text for piece in attempt.pieces]
