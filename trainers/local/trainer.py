@@ -29,10 +29,10 @@ from sdbench.trainers.checkpoints import (
 from sdbench.trainers.conditions import ConditionSpec, GrpoSettings, check_settings_act
 from sdbench.trainers.critic.critic import Critic, identity_of
 from sdbench.trainers.engines.hf import max_positions
-from sdbench.trainers.feedback.materials import check_needs
+from sdbench.trainers.feedback.materials import build_contexts, check_needs
 from sdbench.trainers.feedback.reasons import count_unbuilt
 from sdbench.trainers.feedback.registry import make_feedback
-from sdbench.trainers.feedback.types import FeedbackType, Materials, Needs, NoContext
+from sdbench.trainers.feedback.types import FeedbackType, Needs, NoContext
 from sdbench.trainers.feedback.writers import context_writer
 from sdbench.trainers.local.contexts import Lesson, TeacherLessons, check_unbuilt_share, reward_lessons
 from sdbench.trainers.local.policy import (
@@ -509,7 +509,8 @@ def shows_context(feedback: FeedbackType, problem: Problem) -> bool:
         finish_reason=FinishReason.STOP,
         outcome=Outcome.NO_ANSWER,
     )
-    return not isinstance(feedback.build(problem, probe, Materials(writer=context_writer("plain"))), NoContext)
+    (built,) = build_contexts(feedback, [(problem, probe)], writer=context_writer("plain"), critic=None, seed=0)
+    return not isinstance(built, NoContext)
 
 
 def _identity(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 
+from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.conditions import ConditionSpec, DistillationSettings, FeedbackSpec
@@ -27,8 +29,9 @@ from sdbench.trainers.feedback.types import (
     Unbuilt,
 )
 from sdbench.trainers.feedback.writers import NanoWriter, TextWriter
-from sdbench.trainers.local.contexts import TeacherLessons
+from sdbench.trainers.local.contexts import TeacherLessons, check_unbuilt_share
 from sdbench.trainers.local.rollouts import Group
+from sdbench.trainers.local.trainer import shows_context
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 from sdbench.trainers.prompting import NanoFormat
 from sdbench.trainers.rollout import Rollout
@@ -167,6 +170,26 @@ def test_a_type_that_raises_is_named_with_the_place_and_counted_once() -> None:
     ((reason, count),) = count_unbuilt(built).items()
     assert count == sum(rollout.sample_index % 2 for _, rollout in pairs) > 1
     assert reason.startswith("feedback type 'Raises' raised KeyError in build (test_unbuilt.py, line ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlwaysRaises(Raises):
+    """Raises for every rollout."""
+
+    def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
+        raise RuntimeError("unfinished")
+
+
+def test_a_type_that_always_raises_stops_a_run_with_the_reason_and_the_count() -> None:
+    pairs = example_batch()
+    assert shows_context(
+        AlwaysRaises(), pairs[0][0]
+    )  # known for a context that cannot be built, not for none by design
+    unbuilt = Counter(count_unbuilt(build_contexts(AlwaysRaises(), pairs, writer=NANO, critic=None, seed=0)))
+    with pytest.raises(
+        UserError, match=r"8 of 8 rollouts have no context \(.*'AlwaysRaises' raised RuntimeError.*: 8\)"
+    ):
+        check_unbuilt_share(unbuilt, rollouts=len(pairs), limit=0.5, condition="always_raises")
 
 
 @pytest.mark.parametrize("name", [name for name in feedback_names() if name != "binary_reward"])
