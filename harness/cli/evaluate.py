@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sdbench.harness.cli.options import whole_number
+from sdbench.harness.cli.options import interrupt_told, whole_number
 
 
 class EngineName(StrEnum):
@@ -62,8 +60,5 @@ def evaluate(
         seed=seed,
         engine=EngineChoice(name=engine.value, base_url=base_url),
     )
-    try:
+    with interrupt_told():
         execute_evaluation(plan)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; go on with: {shlex.join(['sdbench', *sys.argv[1:]])}", err=True)
-        raise typer.Exit(130) from None

@@ -1,11 +1,17 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what becomes of an interrupt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from sdbench.tasks.errors import UserError
 
 if TYPE_CHECKING:
     from sdbench.trainers.plugins import Plugin
@@ -14,6 +20,22 @@ PluginOption = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="MODULE", help="A module or .py file that registers feedback types. Repeatable."),
 ]
+RecipeOption = Annotated[str, typer.Option("--recipe", metavar="NAME|FILE", help="See `list recipes`.")]
+BaseOption = Annotated[
+    str | None, typer.Option("--base", metavar="MODEL", help="A model folder instead of the recipe's base.")
+]
+TrainDataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--train-data", metavar="FILE", help="JSONL or Parquet with columns problem, answer, solution (optional)."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=V", help="Set one value of the recipe, written as TOML. Repeatable."),
+]
+# What follows the first word behind --condition reaches us as arguments.
+MoreConditions = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 
 def whole_number(text: str) -> int:
@@ -22,6 +44,17 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def named_conditions(condition: Sequence[str] | None, more: Sequence[str] | None) -> list[str]:
+    """What ``--condition NAME ...`` named.
+
+    Raises:
+        UserError: there are arguments that no ``--condition`` stands before.
+    """
+    if more and not condition:
+        raise UserError(f"unexpected argument {more[0]!r}; conditions follow --condition")
+    return [*(condition or ()), *(more or ())]
 
 
 def load_plugins(modules: Sequence[str] | None) -> list[Plugin]:
@@ -35,3 +68,18 @@ def load_plugins(modules: Sequence[str] | None) -> list[Plugin]:
     from sdbench.trainers.plugins import load_plugin
 
     return [load_plugin(module) for module in modules]
+
+
+@contextmanager
+def interrupt_told(*, new_folder: Path | None = None) -> Iterator[None]:
+    """End with exit code 130 at an interrupt, and say with which command the work goes on.
+
+    Args:
+        new_folder: that this call made itself, so that ``--out`` must name it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        arguments = [*sys.argv[1:], *(() if new_folder is None else ("--out", str(new_folder)))]
+        typer.echo(f"interrupted; go on with: {shlex.join(['sdbench', *arguments])}", err=True)
+        raise typer.Exit(130) from None

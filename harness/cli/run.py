@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sdbench.harness.cli.options import PluginOption, load_plugins, whole_number
+from sdbench.harness.cli.options import (
+    BaseOption,
+    MoreConditions,
+    PluginOption,
+    RecipeOption,
+    SetOption,
+    TrainDataOption,
+    interrupt_told,
+    load_plugins,
+    named_conditions,
+    whole_number,
+)
 
 
 class Backend(StrEnum):
@@ -20,7 +29,7 @@ class Backend(StrEnum):
 
 
 def run(
-    more_conditions: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    more_conditions: MoreConditions = None,
     all_conditions: Annotated[bool, typer.Option("--all", help="Every condition of the recipe.")] = False,
     condition: Annotated[
         list[str] | None,
@@ -30,16 +39,9 @@ def run(
             help="Conditions of the recipe, or feedback types, which then have the recipe's default objective.",
         ),
     ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", metavar="NAME|FILE", help="See `list recipes`.")] = "nano",
-    base: Annotated[
-        str | None, typer.Option("--base", metavar="MODEL", help="A model folder instead of the recipe's base.")
-    ] = None,
-    train_data: Annotated[
-        Path | None,
-        typer.Option(
-            "--train-data", metavar="FILE", help="JSONL or Parquet with columns problem, answer, solution (optional)."
-        ),
-    ] = None,
+    recipe: RecipeOption = "nano",
+    base: BaseOption = None,
+    train_data: TrainDataOption = None,
     backend: Annotated[Backend, typer.Option("--backend", help="The trainer.")] = Backend.LOCAL,
     seed: Annotated[
         int | None,
@@ -50,10 +52,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The run's folder; a new one under runs/ if absent.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=V", help="Set one value of the recipe, written as TOML. Repeatable."),
-    ] = None,
+    overrides: SetOption = None,
     plugin: PluginOption = None,
     jobs: Annotated[
         int | None,
@@ -74,16 +73,15 @@ def run(
     from sdbench.harness.stages.prepare import prepare_run
     from sdbench.tasks.errors import UserError
 
-    if more_conditions and not condition:
-        raise UserError(f"unexpected argument {more_conditions[0]!r}; conditions follow --condition")
-    if all_conditions and condition:
+    names = named_conditions(condition, more_conditions)
+    if all_conditions and names:
         raise UserError("--all and --condition exclude each other; give one of them")
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs {jobs} trains nothing; give 1 or more")
     plugins = load_plugins(plugin)
     plan = prepare_run(
         recipe=recipe,
-        names=None if all_conditions else [*(condition or ()), *(more_conditions or ())],
+        names=None if all_conditions else names,
         base=base,
         train_data=train_data,
         seed=seed,
@@ -98,11 +96,5 @@ def run(
         return
     from sdbench.harness.stages.run import execute_run
 
-    try:
+    with interrupt_told(new_folder=plan.directory.root if out is None else None):
         execute_run(plan, jobs=jobs)
-    except KeyboardInterrupt:
-        arguments = sys.argv[1:]
-        if out is None:
-            arguments += ["--out", str(plan.directory.root)]
-        typer.echo(f"interrupted; go on with: {shlex.join(['sdbench', *arguments])}", err=True)
-        raise typer.Exit(130) from None
