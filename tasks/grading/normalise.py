@@ -89,6 +89,8 @@ def normalise(answer: str) -> str:
     round a whole answer goes. What an answer says stays: units, percent signs, order, brackets, case.
     """
     text = fold_characters(answer).strip()
+    if text.isascii() and text.isdigit():
+        return text
     if (emphasised := _EMPHASIS.fullmatch(text)) is not None:
         text = emphasised[2].strip()
     while (inner := last_box(text)) is not None and text.startswith("\\") and text.endswith(inner + "}"):

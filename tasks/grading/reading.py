@@ -62,7 +62,7 @@ def read_pair(item: GradeItem) -> Pair | Verdict:
     prediction = normalise(answer)
     if not prediction:
         return Verdict(verdict="no_answer", rule="nothing_to_read")
-    extracted = normalised_answer(answer)
+    extracted = _canonical(prediction)
     if not gold:
         rule = "gold_empty" if gold_limit is None else f"gold_{gold_limit}"
         return Verdict(verdict="ungraded", rule=rule, extracted=extracted, written=written, source=source)
@@ -81,9 +81,12 @@ def normalised_answer(answer: str) -> str:
 
     The answer must keep the limits of ``limits.py``.
     """
-    text = normalise(answer)
-    number = read_number(text)
-    return number.canonical if number is not None and number.base is None else text
+    return _canonical(normalise(answer))
+
+
+def _canonical(normalised: str) -> str:
+    number = read_number(normalised)
+    return number.canonical if number is not None and number.base is None else normalised
 
 
 def _is_number(gold: str) -> bool:
