@@ -38,8 +38,8 @@ _RATES: tuple[tuple[str, str, Callable[[AuditMark], bool | None]], ...] = (
     ("error_found", "error found (of attempts with one)", lambda mark: mark.error_found),
     ("false_alarm", "false alarm (of attempts without)", lambda mark: mark.false_alarm),
     ("prefix_kept", "right part kept verbatim", lambda mark: mark.prefix_kept),
-    ("fix_right", "fix right to the end (of errors found, no leak)", lambda mark: mark.fix_right),
     ("answer_leaked", "answer in place of steps (of errors found)", lambda mark: mark.answer_leaked),
+    ("fix_right", "fix right to the end (of the others found)", lambda mark: mark.fix_right),
 )
 
 
