@@ -122,7 +122,10 @@ def read_formula(normalised: str) -> Formula:
         UnreadableFormulaError: it is anything else.
     """
     reader = _Reader(_tokenise(normalised))
-    tree = _read_sum(reader)
+    try:
+        tree = _read_sum(reader)
+    except RecursionError:
+        raise UnreadableFormulaError("nested too deeply") from None
     if reader.peek():
         raise UnreadableFormulaError(reader.peek())
     return Formula(tree=tree, names=frozenset(reader.names), ambiguous=reader.ambiguous)
@@ -167,6 +170,8 @@ def _tokenise(text: str) -> list[str]:
             known = next((name for name in _WORDS if word.startswith(name)), word[0])
             tokens.append("\\" + known if len(known) > 1 else known)
             word = word[len(known) :]
+    if len(tokens) > _MAX_TOKENS:
+        raise UnreadableFormulaError("too long")
     return tokens
 
 

@@ -70,7 +70,7 @@ def concluded(text: str) -> str | None:
     A sentence concludes when it ends in a formula that "is" or a colon announces, when it calls its formula the answer,
     or when it begins with a word such as "therefore" and holds one formula or, finished, one number.
     """
-    text = _RESIDUE.sub("", text[-_TAIL_CHARACTERS:]).strip()
+    text = _RESIDUE.sub("", text[-_TAIL_CHARACTERS:].replace(_MARK, " ")).strip()
     formulas: list[str] = []
 
     def mark(match: re.Match[str]) -> str:

@@ -67,6 +67,8 @@ def test_a_formula_is_read_as_written(text: str, tree: Tree) -> None:
             "x<1",
             r"\pm 2",
         ),
+        "x" * 601,
+        r"\sin " * 500 + "x",
     ],
 )
 def test_everything_else_is_unreadable(text: str) -> None:

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sdbench.tasks.grading.math_grader import MathGrader
 from sdbench.tasks.grading.pool import WorkerLimits
+from sdbench.tasks.grading.reading import Pair, read_pair
 from sdbench.tasks.grading.verdict import GradeItem, PredictionKind, Verdict
 
 MEGABYTE = 1 << 20
@@ -112,6 +115,74 @@ def test_a_gold_that_says_nothing_leaves_the_sample_ungraded(grader: MathGrader,
     result = grade(grader, gold, r"\boxed{\sum_{k=1}^3 k}")
     assert (result.verdict, result.rule) == ("ungraded", rule)
     assert result.extracted is not None
+
+
+PIECES = (
+    *(
+        "1",
+        "23",
+        "0.5",
+        "x",
+        "=",
+        "+",
+        "-",
+        "^",
+        "_",
+        "{",
+        "}",
+        "(",
+        ")",
+        "[",
+        "]",
+        r"\frac",
+        r"\sqrt",
+        r"\pm",
+        " ",
+        "!",
+    ),
+    *(
+        r"\text{and}",
+        "and",
+        ",",
+        ";",
+        ":",
+        r"\approx",
+        "<",
+        r"\le",
+        r"\cup",
+        r"\infty",
+        "%",
+        "|",
+        r"\begin{pmatrix}",
+        "&",
+    ),
+    *(
+        r"\end{pmatrix}",
+        "\\\\",
+        "sin",
+        "$",
+        r"\boxed{",
+        "**",
+        "\u00bd",
+        "\x00",
+        "\ud800",
+        "\u00b0",
+        r"\{",
+        r"\}",
+        ".",
+        "/",
+    ),
+    *(r"\overline", "_9", "1,234", "(A)", r"\text{cm}", "...", "Therefore", "The answer is", "#", "\n"),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.lists(st.sampled_from(PIECES), max_size=30))
+def test_no_text_breaks_the_chain_before_the_workers(gold: list[str], prediction: list[str]) -> None:
+    for kind in ("text", "answer"):
+        read = read_pair(GradeItem(gold="".join(gold), prediction="".join(prediction), kind=kind))  # type: ignore[arg-type]
+        decided = read.decide() if isinstance(read, Pair) else read
+        assert decided is None or decided.verdict in ("correct", "wrong", "no_answer", "ungraded")
 
 
 def test_memory_stays_bounded(grader: MathGrader) -> None:
