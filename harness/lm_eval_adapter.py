@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -74,6 +74,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
     Args:
         engine: draws what the store lacks.
         sampling: how; the tasks must ask for the same.
+        own_sampling: how, for tasks that go by settings of their own, by name.
         run_seed: with task, problem id and sample index it makes each sample's seed.
         store: samples and verdicts, taken from and added to.
         grader: grades what has no stored verdict.
@@ -91,6 +92,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
         *,
         engine: Engine,
         sampling: SamplingSettings,
+        own_sampling: Mapping[str, SamplingSettings] | None = None,
         run_seed: int,
         store: SampleStore,
         grader: Grader,
@@ -103,6 +105,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
         super().__init__()
         self._engine = engine
         self._sampling = sampling
+        self._own_sampling = own_sampling or {}
         self._run_seed = run_seed
         self._store = store
         self._grader = grader
@@ -145,7 +148,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
             for one in wanted
         ]
         started = time.perf_counter()
-        drawn, stopped = self._drawn(requests)
+        drawn, stopped = self._drawn(requests, self._sampling_of(portion[0].problem.task))
         seconds = time.perf_counter() - started
         samples = [
             self._stored(one, index, seed, completion)
@@ -167,13 +170,16 @@ class SdbenchLM(LM):  # type: ignore[misc]
             raise stopped
 
     def _drawn(
-        self, requests: Sequence[GroupRequest]
+        self, requests: Sequence[GroupRequest], sampling: SamplingSettings
     ) -> tuple[Sequence[Sequence[Completion | None]], IncompleteDrawError | InterruptedDrawError | None]:
         """What the engine drew, and what ended it early if anything did."""
         try:
-            return self._engine.generate(requests, self._sampling, self._progress), None
+            return self._engine.generate(requests, sampling, self._progress), None
         except (IncompleteDrawError, InterruptedDrawError) as error:
             return error.completions, error
+
+    def _sampling_of(self, task: str) -> SamplingSettings:
+        return self._own_sampling.get(task, self._sampling)
 
     def _grade_missing(self, portion: Sequence[_Asked], verdicts: dict[tuple[GroupKey, int], Verdict]) -> None:
         """Grade and store what has no verdict yet; a prompt that did not fit has nothing to grade."""
@@ -231,9 +237,8 @@ class SdbenchLM(LM):  # type: ignore[misc]
         """The requests of each problem put together, in order of first appearance."""
         counts: dict[tuple[str, str], int] = {}
         first: dict[tuple[str, str], Instance] = {}
-        expected = generation_kwargs(self._sampling)
         for request in requests:
-            settings = request.args[1]
+            settings, expected = request.args[1], generation_kwargs(self._sampling_of(request.task_name))
             if settings != expected:
                 raise ValueError(f"task {request.task_name} asks for {settings}, but this run samples with {expected}")
             key = (request.task_name, request.doc["id"])
@@ -253,7 +258,7 @@ class SdbenchLM(LM):  # type: ignore[misc]
             asked.append(
                 _Asked(
                     key=GroupKey(
-                        settings_digest=self._sampling.digest,
+                        settings_digest=self._sampling_of(task).digest,
                         prompt_hash=self._prompt_hash,
                         model_digest=self._model_digest,
                         task=task,

@@ -45,7 +45,11 @@ def build_board(
             raise UserError(f"contrast of {first!r} with itself: name two different conditions")
     for result in results:
         check_result(result)
-    k_of_pass = pass_k if pass_k is not None else min(result.settings.k for result in results)
+    k_of_pass = (
+        pass_k
+        if pass_k is not None
+        else min(result.settings.k_of(task.task) for result in results for task in result.tasks)
+    )
     members, repeated = group_into_rows(results)
     labels = _labels(members)
     keys = [block_key(group[0]) for group in members]

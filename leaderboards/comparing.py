@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from sdbench.leaderboards.board import Row
-from sdbench.leaderboards.schema import CheckpointResult, EvaluationSettings, ModelIdentity
+from sdbench.leaderboards.schema import CheckpointResult, EvaluationSettings, ModelIdentity, TaskSampling
 
 
 def comparison_key(result: CheckpointResult) -> str:
@@ -33,6 +33,12 @@ def differences(first: EvaluationSettings, second: EvaluationSettings) -> list[s
                 f"sampling.{key} ({ours.get(key, 'not set')} / {theirs.get(key, 'not set')})"
                 for key in keys
                 if ours.get(key) != theirs.get(key)
+            ]
+        elif name == "own":
+            named += [
+                f"{task} ({_sampling(ours.get(task))} / {_sampling(theirs.get(task))})"
+                for task in sorted({*ours, *theirs})
+                if ours.get(task) != theirs.get(task)
             ]
         elif ours != theirs:
             named.append(f"{name} ({_short(ours)} / {_short(theirs)})")
@@ -71,6 +77,10 @@ def _names(tasks: set[str]) -> str:
 
 def _model(model: ModelIdentity | None) -> str:
     return "not recorded" if model is None else f"{model.name} {model.digest[:8]}"
+
+
+def _sampling(own: TaskSampling | None) -> str:
+    return "as the suite" if own is None else f"k {own.k}, {own.max_tokens} tokens"
 
 
 def _short(value: object) -> str:

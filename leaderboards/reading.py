@@ -48,11 +48,11 @@ def check_result(result: CheckpointResult) -> None:
         UserError: the result contradicts itself; the message names condition, task and problem.
     """
     name = f"condition {result.condition!r}"
-    k = result.settings.k
     tasks = [task.task for task in result.tasks]
     if not tasks or len(set(tasks)) < len(tasks):
         raise UserError(f"{name} has no benchmark, or one of them twice: {', '.join(tasks) or 'none'}")
     for task in result.tasks:
+        k = result.settings.k_of(task.task)
         ids = {problem.problem_id for problem in task.problems}
         if not ids or len(ids) < len(task.problems):
             raise UserError(f"{name}, task {task.task!r}: {len(task.problems)} problems with {len(ids)} different ids")

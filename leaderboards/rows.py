@@ -87,7 +87,7 @@ def build_row(
     }
     means = {task: np.stack([scores.means_P for scores in per_seed]) for task, per_seed in by_task.items()}
     benchmarks = {
-        task: _score([means[task]], [per_seed], k=first.settings.k, confidence=confidence)
+        task: _score([means[task]], [per_seed], k=[first.settings.k_of(task)], confidence=confidence)
         for task, per_seed in by_task.items()
     }
     group_names = dict.fromkeys(per_seed[0].group for per_seed in by_task.values() if per_seed[0].group)
@@ -96,7 +96,7 @@ def build_row(
         return _score(
             [means[task] for task in tasks],
             [by_task[task] for task in tasks],
-            k=first.settings.k,
+            k=[first.settings.k_of(task) for task in tasks],
             confidence=confidence,
         )
 
@@ -143,7 +143,9 @@ def _in_order(scores: Sequence[TaskScores], like: Sequence[TaskScores]) -> list[
     return [by_task[score.task] for score in like]
 
 
-def _score(means: Sequence[Array], per_seed: Sequence[Sequence[TaskScores]], *, k: int, confidence: float) -> Score:
+def _score(
+    means: Sequence[Array], per_seed: Sequence[Sequence[TaskScores]], *, k: Sequence[int], confidence: float
+) -> Score:
     """One benchmark, or the mean of several, over a row's seeds."""
     strata = [means_SP[:, ~np.isnan(means_SP).any(axis=0)] for means_SP in means]
     defined = all(means_SP.shape[1] for means_SP in strata)
@@ -187,7 +189,8 @@ def _row_notes(
     if first.training is not None and len(group) == 1:
         notes.append(ONE_SEED_NOTE)
     if macro.pass_at_k is None:
-        notes.append(f"pass@{pass_k} is undefined: too few graded samples a problem (k = {first.settings.k})")
+        k = first.settings.k_text(task.task for task in first.tasks)
+        notes.append(f"pass@{pass_k} is undefined: too few graded samples a problem (k = {k})")
     if 0 < macro.outcomes[Outcome.UNGRADED] <= MAX_UNGRADED_SHARE:
         notes.append(
             f"{100 * macro.outcomes[Outcome.UNGRADED]:.2f} % of samples ungraded: avg@k lies between "

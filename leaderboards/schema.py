@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,8 +33,18 @@ class TaskResult(_Strict):
     problems: tuple[ProblemResult, ...]
 
 
+class TaskSampling(_Strict):
+    """What one benchmark is sampled with where that is not the suite's own: samples a problem, tokens a sample."""
+
+    k: int = Field(ge=1)
+    max_tokens: int = Field(ge=1)
+
+
 class EvaluationSettings(_Strict):
-    """What two results must share before they may be compared; the names of what differs are shown."""
+    """What two results must share before they may be compared; the names of what differs are shown.
+
+    ``k`` and ``sampling`` are the suite's; ``own`` holds the benchmarks that go by numbers of their own, by task.
+    """
 
     suite: str
     k: int = Field(ge=1)
@@ -41,6 +52,16 @@ class EvaluationSettings(_Strict):
     prompt_hash: str
     data_lock: str
     engine: str
+    own: dict[str, TaskSampling] = Field(default_factory=dict)
+
+    def k_of(self, task: str) -> int:
+        """Samples a problem of one benchmark."""
+        return self.own[task].k if task in self.own else self.k
+
+    def k_text(self, tasks: Iterable[str]) -> str:
+        """Samples a problem of these benchmarks, for example ``8`` or ``4 to 12``."""
+        numbers = {self.k_of(task) for task in tasks}
+        return f"{min(numbers)} to {max(numbers)}" if len(numbers) > 1 else str(numbers.pop())
 
 
 class ModelIdentity(_Strict):

@@ -190,7 +190,9 @@ def edge_width(strata: Sequence[Array], *, confidence: float) -> float:
     return squared / (effective_problems(strata) + squared)
 
 
-def mean_interval(strata: Sequence[Array], *, samples_per_problem: int, confidence: float = 0.95) -> Interval:
+def mean_interval(
+    strata: Sequence[Array], *, samples_per_problem: int | Sequence[int], confidence: float = 0.95
+) -> Interval:
     """Interval of the mean over strata, over both problems and training seeds; one seed: of that checkpoint's own mean.
 
     Variance V_seed + V_problem - V_interaction, each part with its own t quantile (``half_width``); with one seed
@@ -202,7 +204,7 @@ def mean_interval(strata: Sequence[Array], *, samples_per_problem: int, confiden
 
     Args:
         strata: one array ``means_SP`` a benchmark, the same S in all, no NaN.
-        samples_per_problem: k.
+        samples_per_problem: k, one number or one a benchmark.
         confidence: level of the two-sided interval.
 
     Raises:
@@ -233,12 +235,13 @@ def mean_interval(strata: Sequence[Array], *, samples_per_problem: int, confiden
     )
 
 
-def _independent_variance(strata: Sequence[Array], samples_per_problem: int) -> float:
+def _independent_variance(strata: Sequence[Array], samples_per_problem: int | Sequence[int]) -> float:
+    each = [samples_per_problem] * len(strata) if isinstance(samples_per_problem, int) else samples_per_problem
     shares = [float(means_SP.mean()) for means_SP in strata]
     return (
         sum(
-            share * (1 - share) / (means_SP.size * samples_per_problem)
-            for share, means_SP in zip(shares, strata, strict=True)
+            share * (1 - share) / (means_SP.size * samples)
+            for share, means_SP, samples in zip(shares, strata, each, strict=True)
         )
         / len(strata) ** 2
     )

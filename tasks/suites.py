@@ -68,6 +68,38 @@ class Suite:
         """The task names, in order."""
         return tuple(benchmark.task for benchmark in self.benchmarks)
 
+    def k_of(self, benchmark: Benchmark, k: int) -> int:
+        """Samples a problem: the benchmark's own number, else ``k``."""
+        return benchmark.default_k or k
+
+    def sampling_of(self, benchmark: Benchmark, sampling: SamplingSettings) -> SamplingSettings:
+        """How a benchmark's samples are drawn: ``sampling``, with the benchmark's own token cap where it has one."""
+        if benchmark.default_max_tokens is None:
+            return sampling
+        return replace(sampling, max_tokens=benchmark.default_max_tokens)
+
+    def samples(self, k: int) -> int:
+        """Samples of the whole suite, with ``k`` where a benchmark has no number of its own."""
+        return sum(self.k_of(benchmark, k) * len(benchmark.problems) for benchmark in self.benchmarks)
+
+    def everywhere(self, *, k: int | None, max_tokens: int | None) -> Suite:
+        """The suite with these numbers in every benchmark, whatever they had of their own; None keeps what they had."""
+        return replace(
+            self,
+            default_k=self.default_k if k is None else k,
+            default_sampling=self.default_sampling
+            if max_tokens is None
+            else replace(self.default_sampling, max_tokens=max_tokens),
+            benchmarks=tuple(
+                replace(
+                    benchmark,
+                    default_k=benchmark.default_k if k is None else None,
+                    default_max_tokens=benchmark.default_max_tokens if max_tokens is None else None,
+                )
+                for benchmark in self.benchmarks
+            ),
+        )
+
     @property
     def data_lock(self) -> str:
         """Hash over every problem and gold answer of the suite."""

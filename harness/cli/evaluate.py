@@ -28,9 +28,17 @@ def evaluate(
     name: Annotated[
         list[str] | None, typer.Option("--name", help="What to call each model, in order; else its folder's name.")
     ] = None,
-    k: Annotated[int | None, typer.Option("--k", metavar="N", parser=whole_number, help="Samples per problem.")] = None,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "--k", metavar="N", parser=whole_number, help="Samples per problem; as each benchmark has it if absent."
+        ),
+    ] = None,
     tasks: Annotated[
-        list[str] | None, typer.Option("--tasks", metavar="NAME,...", help="Some tasks of the suite.")
+        list[str] | None,
+        typer.Option(
+            "--tasks", metavar="NAME,...", help="Some tasks of the suite; `available`: those whose data is at hand."
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -40,6 +48,16 @@ def evaluate(
         int, typer.Option("--seed", metavar="N", parser=whole_number, help="Every sample's seed is made from it.")
     ] = 0,
     engine: Annotated[EngineName, typer.Option("--engine", help="What draws the samples.")] = EngineName.HF,
+    sampling: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sampling", metavar="KEY=V", help="temperature, top_p, top_k, min_p, max_tokens, ... Repeatable."
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="DIR", help="Where real benchmarks are; else SDBENCH_DATA_DIR."),
+    ] = None,
     base_url: Annotated[
         str | None,
         typer.Option("--base-url", metavar="URL", help="The server of `openai`; its key: SDBENCH_OPENAI_KEY."),
@@ -59,6 +77,8 @@ def evaluate(
         limit=limit,
         seed=seed,
         engine=EngineChoice(name=engine.value, base_url=base_url),
+        sampling=sampling or (),
+        data_dir=data_dir,
     )
     with interrupt_told():
         execute_evaluation(plan)

@@ -148,7 +148,7 @@ def evaluate_model(
     if folder.results.is_file():
         reporter.note(f"{shown_name}: evaluated before")
         return
-    total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
+    total = plan.suite.samples(plan.k)
     draws_apart = apart if plan.recipe.evaluation.engine == "vllm" else None
     with (
         reporter.stage(f"evaluating {shown_name}", total=total, unit="samples") as advance,

@@ -29,11 +29,12 @@ def engine_apart(plan: RunPlan) -> Iterator[RolloutEngine | None]:
 
     asked = [*plan.candidates, *(problem for part in plan.suite.benchmarks for problem in part.problems)]
     asked += [] if plan.validation is None else plan.validation.problems
+    caps = [plan.suite.sampling_of(benchmark, plan.sampling).max_tokens for benchmark in plan.suite.benchmarks]
     longest = max(len(plan.prompt_format.student_prompt(problem)) for problem in asked)
     with VllmEngine(
         plan.base_path,
         dtype=training.dtype,
-        max_model_tokens=longest + max(training.max_completion_tokens, plan.sampling.max_tokens),
+        max_model_tokens=longest + max(training.max_completion_tokens, *caps),
         gpu_memory_share=training.vllm.gpu_memory_share,
         cache_gib=training.vllm.cache_gib,
         sleeps=True,

@@ -20,6 +20,7 @@ from sdbench.leaderboards.schema import (
     ModelIdentity,
     ProblemResult,
     TaskResult,
+    TaskSampling,
     TrainingSummary,
 )
 from sdbench.tasks.errors import UserError
@@ -66,8 +67,8 @@ def evaluate_checkpoint(
     Args:
         engine: draws the completions that ``store`` lacks.
         suite: from ``tasks.suites``.
-        k: samples per problem.
-        sampling: how they are drawn; part of every stored sample's key.
+        k: samples per problem, where a benchmark has no number of its own.
+        sampling: how they are drawn, with the benchmark's own token cap where it has one; part of every sample's key.
         run_seed: with task, problem id and sample index it makes each sample's seed.
         store: this checkpoint's samples and verdicts, taken from and added to.
         grader: grades what is not graded yet, each sample once.
@@ -89,16 +90,23 @@ def evaluate_checkpoint(
     chosen = suite.select(tasks=tasks, limit=limit)
     if k < 1:
         raise UserError(f"k = {k} samples nothing; give 1 or more")
-    if sampling.temperature == 0 and k > 1:
+    most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
+    if sampling.temperature == 0 and most > 1:
         raise UserError(
-            f"temperature = 0 with k = {k} draws the same text {k} times; set k to 1 or a temperature above 0"
+            f"temperature = 0 with k = {most} draws the same text {most} times; set k to 1 or a temperature above 0"
         )
+    own = {
+        benchmark.task: chosen.sampling_of(benchmark, sampling)
+        for benchmark in chosen.benchmarks
+        if benchmark.default_k is not None or benchmark.default_max_tokens is not None
+    }
     if (prompt_format is None) != (suite.prompt_kind == "nano"):
         raise ValueError(f"suite {suite.name!r} asks by {suite.prompt_kind!r} but prompt_format is {prompt_format!r}")
     prompts = _prompt_hash(suite, prompt_format)
     lm = SdbenchLM(
         engine=engine,
         sampling=sampling,
+        own_sampling=own,
         run_seed=run_seed,
         store=store,
         grader=grader,
@@ -130,6 +138,11 @@ def evaluate_checkpoint(
             prompt_hash=prompts,
             data_lock=chosen.data_lock,
             engine=engine.name,
+            own={
+                benchmark.task: TaskSampling(k=chosen.k_of(benchmark, k), max_tokens=own[benchmark.task].max_tokens)
+                for benchmark in chosen.benchmarks
+                if benchmark.task in own
+            },
         ),
         training=training,
         base=base,
@@ -143,9 +156,10 @@ def _load_tasks(suite: Suite, *, k: int, sampling: SamplingSettings) -> dict[str
         loaded: dict[str, Any] = dict(manager.load(list(suite.tasks)))
     else:
         loaded = {"tasks": {benchmark.task: _task_of_rows(benchmark) for benchmark in suite.benchmarks}}
-    for task in loaded["tasks"].values():
-        task.set_config("repeats", k)
-        task.set_config("generation_kwargs", generation_kwargs(sampling))
+    for benchmark in suite.benchmarks:
+        task = loaded["tasks"][benchmark.task]
+        task.set_config("repeats", suite.k_of(benchmark, k))
+        task.set_config("generation_kwargs", generation_kwargs(suite.sampling_of(benchmark, sampling)))
     return loaded
 
 

@@ -13,12 +13,16 @@ from typing import Any
 from sdbench.harness.engines import EngineChoice, check_engine, engine_for_problems
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
+from sdbench.harness.recipes.overrides import parse_override
+from sdbench.harness.recipes.schema import SamplingSection
+from sdbench.harness.recipes.validation import validate
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
 from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
+from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.suites import Suite, get_suite
 from sdbench.trainers.model_folder import model_digest
 
@@ -32,6 +36,7 @@ class EvaluationPlan:
     models: dict[str, Path | str]
     suite: Suite
     k: int
+    sampling: SamplingSettings
     seed: int
     engine: EngineChoice
     directory: RunDirectory
@@ -49,8 +54,13 @@ def prepare_evaluation(
     limit: int | None,
     seed: int,
     engine: EngineChoice | None = None,
+    sampling: Sequence[str] = (),
+    data_dir: Path | None = None,
 ) -> EvaluationPlan:
     """Check the whole of an evaluation; nothing is written. With the engine ``openai`` models are a server's names.
+
+    ``sampling`` holds texts of the form ``temperature=0.6``; what it and ``k`` leave open is as the suite and its
+    benchmarks have it. ``data_dir`` is where a suite of real benchmarks is read from.
 
     Raises:
         UserError: one line that names the value and the fix.
@@ -60,8 +70,13 @@ def prepare_evaluation(
         raise UserError(f"--k {k} samples nothing; give 1 or more")
     if seed < 0:
         raise UserError(f"--seed {seed} must be 0 or more")
-    chosen = get_suite(suite).select(tasks=tasks, limit=limit)
-    k = chosen.default_k if k is None else k
+    changes = _sampling_changes(sampling)
+    chosen = get_suite(suite, data_dir=data_dir).select(tasks=tasks, limit=limit)
+    chosen = chosen.everywhere(k=k, max_tokens=changes.max_tokens)
+    k, drawn = chosen.default_k, changes.on_top_of(chosen.default_sampling)
+    most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
+    if drawn.temperature == 0 and most > 1:
+        raise UserError(f"--sampling temperature=0 with k = {most} draws one text {most} times; give --k 1")
     if names and len(names) != len(models):
         raise UserError(f"--name is given {len(names)} times for {len(models)} models; give one for each, or none")
     engine = engine or EngineChoice()
@@ -78,7 +93,12 @@ def prepare_evaluation(
         "tasks": list(chosen.tasks),
         "k": k,
         "seed": seed,
-        "sampling": asdict(chosen.default_sampling),
+        "sampling": asdict(drawn),
+        "own": {
+            benchmark.task: [chosen.k_of(benchmark, k), chosen.sampling_of(benchmark, drawn).max_tokens]
+            for benchmark in chosen.benchmarks
+            if benchmark.default_k is not None or benchmark.default_max_tokens is not None
+        },
         "data": chosen.data_lock,
         "engine": engine.name,
     }
@@ -99,6 +119,7 @@ def prepare_evaluation(
         models=by_name,
         suite=chosen,
         k=k,
+        sampling=drawn,
         seed=seed,
         engine=engine,
         directory=directory,
@@ -131,11 +152,21 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
             commit=None if code is None else code.commit,
         )
         with recorded_status(directory, log):
+            if plan.suite.left_out:
+                reporter.note(f"no data at hand, left out: {', '.join(plan.suite.left_out)}")
             for name, model in plan.models.items():
                 _evaluate_model(plan, name, model, reporter)
             document = document_of([directory])
             write_document(directory, document)
     show_document(document)
+
+
+def _sampling_changes(texts: Sequence[str]) -> SamplingSection:
+    values: dict[str, Any] = {}
+    for text in texts:
+        path, value = parse_override(text)
+        values[".".join(path)] = value
+    return validate(SamplingSection, values, label="--sampling")
 
 
 def _check_model(suite: Suite, model: Path | str, engine: EngineChoice) -> None:
@@ -169,23 +200,24 @@ def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter
         return
     quieten_transformers()
     problems = _problems(plan.suite)
-    sampling, store = plan.suite.default_sampling, SampleStore(place.samples)
+    store = SampleStore(place.samples)
+    caps = [plan.suite.sampling_of(benchmark, plan.sampling).max_tokens for benchmark in plan.suite.benchmarks]
     with (
         engine_for_problems(
             plan.engine,
             model=model,
             problems=problems,
             nano_form=plan.suite.prompt_kind == "nano",
-            max_tokens=sampling.max_tokens,
+            max_tokens=max(caps),
         ) as (engine, prompt_format),
         MathGrader() as grader,
-        reporter.stage(f"evaluating {name}", total=plan.k * len(problems), unit="samples") as advance,
+        reporter.stage(f"evaluating {name}", total=plan.suite.samples(plan.k), unit="samples") as advance,
     ):
         result = evaluate_checkpoint(
             engine=engine,
             suite=plan.suite,
             k=plan.k,
-            sampling=sampling,
+            sampling=plan.sampling,
             run_seed=plan.seed,
             store=store,
             grader=grader,
@@ -215,7 +247,7 @@ def _merged_models(
 ) -> dict[str, str]:
     if held.get("kind") != "evaluation":
         raise UserError(f"--out {out} was made by `sdbench run`; choose another folder")
-    before = {"engine": "hf", **held.get("evaluation", {})}
+    before = {"engine": "hf", "own": {}, **held.get("evaluation", {})}
     models: dict[str, str] = before.pop("models", {})
     for key, value in identity.items():
         if before.get(key) != value:

@@ -316,11 +316,14 @@ def _evaluation(recipe: Recipe, heldout: Sequence[Problem]) -> tuple[Suite, int,
     else:
         suite = get_suite(recipe.suite)
     section = recipe.evaluation
-    k = suite.default_k if section.k is None else section.k
+    chosen = suite.select(tasks=section.tasks, limit=section.limit)
+    chosen = chosen.everywhere(k=section.k, max_tokens=section.sampling.max_tokens)
+    k = chosen.default_k
     sampling = section.sampling.on_top_of(suite.default_sampling)
-    if sampling.temperature == 0 and k > 1:
-        raise UserError(f"evaluation.sampling.temperature = 0 with k = {k} draws one text {k} times; set k = 1")
-    return suite.select(tasks=section.tasks, limit=section.limit), k, sampling
+    most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
+    if sampling.temperature == 0 and most > 1:
+        raise UserError(f"evaluation.sampling.temperature = 0 with k = {most} draws one text {most} times; set k = 1")
+    return chosen, k, sampling
 
 
 def _merge_with_folder(directory: RunDirectory, wanted: Recipe, purpose: Purpose) -> Recipe:

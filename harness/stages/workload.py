@@ -165,7 +165,7 @@ def _pool(plan: RunPlan) -> PoolWork | None:
 def _evaluation(plan: RunPlan, folder: ModelFolder) -> EvaluationWork:
     if folder.results.is_file():
         return EvaluationWork()
-    total = plan.k * sum(len(benchmark.problems) for benchmark in plan.suite.benchmarks)
+    total = plan.suite.samples(plan.k)
     return EvaluationWork(checkpoints=1, samples=total - SampleStore(folder.samples).sample_count)
 
 

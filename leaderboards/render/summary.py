@@ -12,9 +12,10 @@ def title(board: Board) -> str:
     """What was scored, for example ``nano12: 12 benchmarks, 288 problems, 8 samples each, 3 training seeds``."""
     row = board.rows[0]
     seeds = {seeds_text(row) for row in board.rows if row.spending is not None}
+    k_of_all = {row.settings.k_of(task) for task in row.benchmarks}
     text = (
         f"{row.settings.suite}: {_plural(len(row.benchmarks), 'benchmark')}, {_plural(row.macro.problems, 'problem')}, "
-        f"{_plural(row.settings.k, 'sample')} each"
+        f"{row.settings.k_text(row.benchmarks)} {'sample' if k_of_all == {1} else 'samples'} each"
     )
     if len(seeds) == 1:
         number = seeds.pop()

@@ -157,7 +157,7 @@ class _Page:
         return Text(line, style="dim")
 
     def _k_text(self) -> str:
-        ks = {row.settings.k for row in self.board.rows}
+        ks = {row.settings.k_of(task) for row in self.board.rows for task in row.benchmarks}
         return str(ks.pop()) if len(ks) == 1 else "k"
 
     def _by_row(self, heads: Sequence[str], cells: Callable[[Row], Sequence[str]]) -> list[RenderableType]:

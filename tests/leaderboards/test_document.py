@@ -88,7 +88,8 @@ def test_a_terminal_shows_every_part(document: BoardDocument, width: int, fits: 
     assert f"{TUNING.cost.trainings} trainings" in " ".join(text.split())
     assert "14.1 % in as many fresh ones" in " ".join(text.split())
     assert "o null_wrapper" in text
-    assert "25.0 [20.0-30.0] @5,10" in text
+    assert "25.0  20.0-30.0" in text
+    assert "step 5,10" in text
 
 
 def test_markdown_shows_every_part(document: BoardDocument) -> None:
