@@ -26,6 +26,7 @@ from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.suites import Suite, get_suite, heldout_suite
 from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.critic.llm_settings import HOW_IT_IS_ASKED
 from sdbench.trainers.feedback.registry import feedback_names, make_feedback
 from sdbench.trainers.feedback.writers import context_writer
 from sdbench.trainers.model_folder import check_model_folder, model_digest
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 HELDOUT = "heldout"
 Purpose = Literal["run", "tuning"]
 # Where models and data stand may change between two calls; what they are may not, and their hashes say that.
-_PATHS_OF_CONTENT = ("base.model", "problems.file")
+_MAY_CHANGE = ("base.model", "problems.file", *(f"critic.settings.{name}" for name in sorted(HOW_IT_IS_ASKED)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,7 +341,7 @@ def _merge_with_folder(directory: RunDirectory, wanted: Recipe, purpose: Purpose
             before = {key: value for key, value in before.items() if not key.startswith(prefix)}
             now = {key: value for key, value in now.items() if not key.startswith(prefix)}
     for key in (*before, *now):
-        if key not in _PATHS_OF_CONTENT and before.get(key) != now.get(key):
+        if not key.endswith(_MAY_CHANGE) and before.get(key) != now.get(key):
             raise UserError(
                 f"--out {root} holds another run: {key} is {json.dumps(before.get(key))} there and "
                 f"{json.dumps(now.get(key))} here; choose another --out or the same settings"

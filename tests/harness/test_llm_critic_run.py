@@ -107,3 +107,11 @@ def test_a_run_keeps_what_its_critic_answered_and_goes_on_from_it(call, tmp_path
     again = call("run", "--all", "--recipe", str(recipe), "--out", str(out))
     assert again.code == 2
     assert "cannot be reached" in again.err
+    # The server may move; what is trained is not asked about again.
+    moved = Script(model())
+    with serving(moved) as url:
+        recipe.write_text(RECIPE.format(url=url))
+        again = call("run", "--all", "--recipe", str(recipe), "--out", str(out))
+    assert again.code == 0, again.err
+    assert moved.bodies == []
+    assert json.loads((out / "manifest.json").read_text())["critic_cost"] == cost

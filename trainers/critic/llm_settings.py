@@ -12,8 +12,8 @@ from sdbench.tasks.sampling.engine import Engine
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.conditions import StrictModel
 
-# They change what asking costs in time, or where the model is, not what it says.
-_NO_PART_OF_IDENTITY = frozenset({"base_url", "max_concurrent", "timeout_seconds", "attempts", "longest_pause_seconds"})
+HOW_IT_IS_ASKED = frozenset({"base_url", "max_concurrent", "timeout_seconds", "attempts", "longest_pause_seconds"})
+"""Settings that say where the model is and how long to wait for it, not what it says: they may change in a run."""
 
 
 class LlmSettings(StrictModel):
@@ -54,7 +54,7 @@ class LlmSettings(StrictModel):
         if self.engine == "openai" and self.base_url is None:
             raise ValueError("engine 'openai' needs base_url, such as 'http://localhost:8000/v1'")
         if self.engine != "openai":
-            for field in sorted(_NO_PART_OF_IDENTITY | {"endpoint"}):
+            for field in sorted(HOW_IT_IS_ASKED | {"endpoint"}):
                 if self.is_set(field):
                     raise ValueError(f"{field} = {getattr(self, field)!r} has no effect with engine {self.engine!r}")
         if self.temperature == 0 and self.is_set("seed"):
@@ -69,7 +69,7 @@ class LlmSettings(StrictModel):
     @property
     def content(self) -> dict[str, Any]:
         """The settings that shape what is said, as JSON values."""
-        return self.model_dump(mode="json", exclude=set(_NO_PART_OF_IDENTITY))
+        return self.model_dump(mode="json", exclude=set(HOW_IT_IS_ASKED))
 
 
 @dataclass(frozen=True, kw_only=True)
