@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,6 +68,9 @@ class HfEngine:
         self.end_ids = end_token_ids(model, tokenizer)
         self._max_cache_bytes = max_cache_bytes
         self._token_bytes: int | None = None
+        # transformers 5.24 renamed it; the versions that are supported have one or the other.
+        bare: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._cache_name = "cache" if "cache" in signature(bare.forward).parameters else "past_key_values"
 
     def encode(self, prompt: str) -> tuple[int, ...]:
         """Token ids of a finished prompt, no special tokens added."""
@@ -129,9 +134,9 @@ class HfEngine:
             input_ids=input_ids,
             attention_mask=mask,
             position_ids=position_ids,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: cache},
         )
         logits: Tensor = output.logits[:, -1]
         return logits
