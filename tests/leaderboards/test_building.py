@@ -10,7 +10,9 @@ from board_samples import NANO_GROUPS, NANO_TASKS, nano_results, problem, result
 from sdbench.leaderboards.board import MACRO, Board, Pair, Row
 from sdbench.leaderboards.building import build_board
 from sdbench.leaderboards.contrasts import holm, paired_contrast
+from sdbench.leaderboards.render.summary import title
 from sdbench.leaderboards.statistics import mean_interval
+from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import Outcome
 
 SMALL = {"one": ["cccc", "ccww", "wwww"], "two": ["ccwn", "wwtt"]}
@@ -291,3 +293,23 @@ def test_seeds_of_trainings_that_differ_in_a_setting_are_no_row_together() -> No
     board = build_board([first, other])
     assert len(board.rows) == 2
     assert any("differ in base, training problems or a setting" in note for note in board.notes)
+
+
+def test_benchmarks_may_have_samples_of_their_own() -> None:
+    """Two of one suite: k = 4 by the suite, 2 by its own number; the board says so and compares like with like."""
+    own = {"aime": {"k": 2, "max_tokens": 64}}
+    tasks = {"sum": ["ccww", "cwww"], "aime": ["cw", "cc"]}
+    first = result("first", tasks, own=own)
+    second = result("second", {"sum": ["cccc", "cwww"], "aime": ["cw", "cw"]}, own=own)
+    board = build_board([first, second])
+    row = next(row for row in board.rows if row.condition == "first")
+    assert row.macro.interval is not None
+    assert row.macro.interval.estimate == pytest.approx(((0.5 + 0.25) / 2 + (0.5 + 1) / 2) / 2)
+    assert board.pass_k == 2
+    assert title(board).split(", ")[2] == "2 to 4 samples each"
+    other = result("third", tasks, own={"aime": {"k": 2, "max_tokens": 32}})
+    apart = build_board([first, other])
+    assert [pair.contrast for pair in apart.pairs if pair.scope == MACRO] in ([], [None])
+    assert any("aime (k 2, 64 tokens / k 2, 32 tokens)" in note for note in apart.notes), apart.notes
+    with pytest.raises(UserError, match=r"task 'aime', problem .* but k = 4"):
+        build_board([result("first", tasks)])
