@@ -69,7 +69,9 @@ class HfEngine:
         self._max_cache_bytes = max_cache_bytes
         self._token_bytes: int | None = None
         # transformers 5.24 renamed it; the versions that are supported have one or the other.
-        bare: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        bare: Any = model
+        if hasattr(bare, "get_base_model"):
+            bare = bare.get_base_model()
         self._cache_name = "cache" if "cache" in signature(bare.forward).parameters else "past_key_values"
 
     def encode(self, prompt: str) -> tuple[int, ...]:
