@@ -36,11 +36,18 @@ def list_entries(
         return
     width = max(len(row["name"]) for row in rows)
     for row in rows:
-        details = [_detail(key, value) for key, value in row.items() if key != "name" and value not in ("", [])]
+        shown = {key: value for key, value in row.items() if value is not False and value not in _UNREMARKABLE}
+        details = [_detail(key, value) for key, value in shown.items() if key != "name"]
         typer.echo(f"{row['name']:{width}}  {'; '.join(details)}".rstrip())
 
 
+# What a table for people leaves out.
+_UNREMARKABLE: tuple[Any, ...] = ("", [], "readable", "nothing_to_read")
+
+
 def _detail(key: str, value: Any) -> str:
+    if value is True:
+        return key.replace("_", " ")
     if isinstance(value, list):
         return f"{key}: {', '.join(value)}"
     return str(value) if key in ("summary", "description") else f"{key}: {value}"
@@ -67,6 +74,7 @@ def _feedback_rows() -> list[dict[str, Any]]:
                 "reveals": list(described.reveals),
                 "needs": list(described.needs),
                 "rollout_dependent": described.rollout_dependent,
+                "nano_base": described.nano_base,
                 "settings": [setting.name for setting in described.settings],
             }
         )

@@ -1,4 +1,4 @@
-"""``sdbench show``: one feedback type with a real example, or one recipe with every setting."""
+"""``sdbench show``: one feedback type with real examples, a base's prompts, or one recipe with every setting."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ class Shown(StrEnum):
     """What can be shown."""
 
     FEEDBACK = "feedback"
+    PROMPT = "prompt"
     RECIPE = "recipe"
 
 
 def show(
     what: Annotated[Shown, typer.Argument(help="What to show.")],
-    name: Annotated[str, typer.Argument(help="Its name; for a recipe also a file.")],
+    name: Annotated[str, typer.Argument(help="Its name; for a recipe also a file; for prompts a base.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Show one feedback type with an example, or one recipe as written and as resolved."""
+    """Show one feedback type with an example, a base's prompts, or one recipe as written and as resolved."""
     load_plugins(plugin)
     if what is Shown.FEEDBACK:
         _show_feedback(name, as_json=as_json)
+    elif what is Shown.PROMPT:
+        _show_prompt(name, as_json=as_json)
     else:
         _show_recipe(name, as_json=as_json)
 
@@ -52,6 +55,7 @@ def _feedback_page(described: FeedbackDescription) -> str:
         f"reveals            {', '.join(described.reveals) or 'nothing'}",
         f"needs              {', '.join(described.needs) or 'nothing'}",
         f"depends on rollout {'yes' if described.rollout_dependent else 'no'}",
+        f"nano base          {described.nano_base.replace('_', ' ')}",
         f"defined by         {described.source}",
     ]
     for setting in described.settings:
@@ -80,6 +84,44 @@ def _part(name: str, text: str) -> list[str]:
     return (
         [f"  {name:12} {text}"] if "\n" not in text else [f"  {name}", textwrap.indent(text, "    | ", lambda _: True)]
     )
+
+
+def _show_prompt(base: str, *, as_json: bool) -> None:
+    """What student and teacher see with this base's tokenizer: the example's problem, and a reference beside it."""
+    from sdbench.harness.recipes.schema import NANO_BASE
+    from sdbench.harness.stages.prepare import base_folder
+    from sdbench.trainers.feedback.example import example_batch
+    from sdbench.trainers.feedback.example_text import example_text_batch
+    from sdbench.trainers.feedback.writers import context_writer
+    from sdbench.trainers.models import load_tokenizer
+    from sdbench.trainers.prompting import choose_format
+
+    tokenizer = load_tokenizer(base_folder(base))
+    problem = (example_batch() if base == NANO_BASE else example_text_batch())[0][0]
+    prompt_format = choose_format(tokenizer, [problem])
+    writer = context_writer(prompt_format.name)
+    student = prompt_format.student_prompt(problem)
+    teacher = prompt_format.teacher_prompt(problem, writer.reference(problem, problem.solution or ""))
+    shown = [str(tokenizer.decode(list(ids))) for ids in (student, teacher)]
+    described = {
+        "format": prompt_format.name,
+        "digest": prompt_format.digest,
+        "contexts_digest": writer.digest,
+        "steps": writer.splitter.name,
+        "notes": list(prompt_format.notes),
+        "student_prompt": shown[0],
+        "teacher_prompt": shown[1],
+        "student_tokens": len(student),
+        "teacher_tokens": len(teacher),
+    }
+    if as_json:
+        typer.echo(json.dumps(described, indent=1))
+        return
+    lines = [f"{key.replace('_', ' '):16} {described[key]}" for key in ("format", "digest", "contexts_digest", "steps")]
+    lines += [f"{'note':16} {note}" for note in prompt_format.notes]
+    lines += _part(f"student sees ({len(student)} tokens)", shown[0])
+    lines += _part(f"teacher sees ({len(teacher)} tokens)", shown[1])
+    typer.echo("\n".join(lines))
 
 
 def _show_recipe(name: str, *, as_json: bool) -> None:

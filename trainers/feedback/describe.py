@@ -19,6 +19,7 @@ from sdbench.trainers.feedback.example import example_batch
 from sdbench.trainers.feedback.example_text import ExampleCritic, example_text_batch
 from sdbench.trainers.feedback.materials import Pairs, prepare_materials
 from sdbench.trainers.feedback.nano_contexts import student_prompt, teacher_prompt
+from sdbench.trainers.feedback.nano_readability import Readability, readability_of
 from sdbench.trainers.feedback.registry import RegisteredFeedback, make_feedback, name_of, registered_feedback
 from sdbench.trainers.feedback.types import BuiltContext, ContextWriter, FeedbackType, PrivilegedContext, Unbuilt
 from sdbench.trainers.feedback.writers import NanoWriter, TextWriter
@@ -56,7 +57,7 @@ class FeedbackDescription:
     """A feedback type as a reader meets it.
 
     ``rollout_dependent`` was tried, not declared: whether its context changes when this rollout is another one and all
-    else stays.
+    else stays. ``nano_base``: whether the packaged base can read it, as measured.
     """
 
     name: str
@@ -67,6 +68,7 @@ class FeedbackDescription:
     needs: tuple[str, ...]
     reveals: tuple[str, ...]
     rollout_dependent: bool
+    nano_base: Readability
     example: FeedbackExample
     text_example: FeedbackExample
 
@@ -84,6 +86,8 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
     """
     entry = registered_feedback(name)
     feedback = make_feedback(name, settings)
+    example = _example(feedback, _NANO)
+    shows_nothing = example.teacher_prompt is None and example.unbuilt is None
     documentation = inspect.getdoc(entry.feedback_class) or ""
     return FeedbackDescription(
         name=name,
@@ -94,7 +98,8 @@ def describe_feedback(name: str, settings: Mapping[str, Any] | None = None) -> F
         needs=tuple(need.name.lower() for need in feedback.needs if need.name),
         reveals=feedback.reveals.names,
         rollout_dependent=_depends_on_rollout(feedback),
-        example=_example(feedback, _NANO),
+        nano_base="nothing_to_read" if shows_nothing else readability_of(name, settings)[0],
+        example=example,
         text_example=_example(feedback, _TEXT),
     )
 

@@ -84,16 +84,22 @@ class NanoWriter:
         return write_context(ContextKind.PLAN, nano_problem(problem), plan)
 
     def rubric(self, problem: Problem, criteria: Sequence[str]) -> str:
-        """The results to reach: a plan that names values alone."""
-        return write_context(ContextKind.PLAN, nano_problem(problem), "".join(criteria))
+        """The answer and the results to reach behind it, in the form of an answer; without one, a plan of values alone.
+
+        With the answer behind the results the base reads neither.
+        """
+        *results, last = criteria
+        if not last.startswith(ANSWER_MARK):
+            return write_context(ContextKind.PLAN, nano_problem(problem), "".join(criteria))
+        return write_context(ContextKind.ANSWER, nano_problem(problem), last + "".join(results))
 
     def peer(self, problem: Problem, attempt: str, *, right: bool) -> str:
         """Another attempt with its verdict."""
         return peer_context(nano_problem(problem), attempt, right=right)
 
     def contrast(self, problem: Problem, *, right: str, wrong: str) -> str:
-        """A wrong attempt and a right one, each with its verdict."""
-        return self.peer(problem, wrong, right=False) + self.peer(problem, right, right=True)
+        """A right attempt and a wrong one behind it, each with its verdict: the base hardly reads the other order."""
+        return BODY_MARK.join([self.peer(problem, right, right=True), WRONG, wrong])
 
     def attempt(self, problem: Problem, attempt: str) -> str:
         """The attempt itself, pasted."""
@@ -106,9 +112,10 @@ class NanoWriter:
         return WRONG + (CUT_MARK if rollout.finish_reason is FinishReason.LENGTH else _read_answer(rollout.text))
 
     def environment(self, problem: Problem, message: str, *, peer: str | None) -> str:
-        """The grader's message, and another's right attempt behind it."""
-        text = write_context(ContextKind.VERDICT, nano_problem(problem), message)
-        return text if peer is None else text + self.peer(problem, peer, right=True)
+        """The grader's message; behind another's right attempt, since the base hardly reads it before one."""
+        if peer is None:
+            return write_context(ContextKind.VERDICT, nano_problem(problem), message)
+        return self.peer(problem, peer, right=True) + BODY_MARK + message
 
     def critique(self, problem: Problem, rewrite: str) -> str:
         """The critic's rewrite."""
@@ -172,7 +179,7 @@ def _nano_digest() -> str:
         writer.reference_start(problem, "body"),
         writer.demonstration(problem, "body"),
         writer.plan(problem, "body"),
-        writer.rubric(problem, ("one", "two")),
+        *(writer.rubric(problem, ("p1;", *answer)) for answer in ((), ("#2",))),
         *(writer.peer(problem, trace.write(), right=verdict) for verdict in (True, False)),
         writer.contrast(problem, right="right", wrong="wrong"),
         writer.attempt(problem, "body"),

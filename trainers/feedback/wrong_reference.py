@@ -17,16 +17,16 @@ class WrongReference:
     """Control: show the teacher a wrong solution of the problem in the wrapper of a reference.
 
     The worked solution with one wrong result planted: on nano one step, with all that follows from it; in plain
-    language the answer, wherever it stands as a result. What it moves is owed to trust in a reference, not to its
-    truth. Left out where the solution is missing or cannot be falsified by rule.
+    language the answer, wherever it stands as a result. What stands before the error is true. Left out where the
+    solution is missing or cannot be falsified by rule.
     """
 
     needs: ClassVar[Needs] = Needs.SOLUTION
 
     @property
     def reveals(self) -> Reveals:
-        """Nothing true that could be told from what is false."""
-        return Reveals.NOTHING
+        """The way, and what stands before the error: both are true, though nothing says which part is."""
+        return Reveals.PLAN | Reveals.INTERMEDIATE_RESULTS
 
     def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
         """The wrong solution, or why there is none."""
