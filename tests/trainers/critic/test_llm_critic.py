@@ -2,10 +2,12 @@
 
 import sqlite3
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from scribes import FakeEngine, attempt_at, attempt_in, right_answer, said
 
+from sdbench.harness.critic_engines import open_critic_engine
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
@@ -17,6 +19,7 @@ from sdbench.trainers.critic.symbolic import SymbolicCritic
 from sdbench.trainers.feedback.reasons import NO_STEPS
 from sdbench.trainers.feedback.types import PrivilegedContext, Unbuilt
 from sdbench.trainers.feedback.writers import NanoWriter, TextWriter
+from sdbench.trainers.model_folder import model_digest
 from sdbench.trainers.rollout import Rollout
 
 SUM4 = "sum4:a3b8c9d4"
@@ -226,3 +229,21 @@ def test_settings_that_cannot_be(settings, message):
 def test_a_command_without_engines_says_so():
     with pytest.raises(UserError, match="critic 'llm' asks a model"):
         make_critic("llm", writer=NanoWriter(), settings=SERVER)
+
+
+def test_a_model_in_this_process_that_an_attempt_does_not_fit():
+    folder = Path(__file__).parents[3] / "trainers" / "nano_base" / "model"
+    settings = {"engine": "hf", "model": str(folder), "max_tokens": 16}
+    critic = make_critic("llm", writer=NanoWriter(), settings=settings, open_engine=open_critic_engine)
+    critic.check_problems([ATTEMPTS[WRONG][0]])
+    reason = "critic: the attempt does not fit the model"
+    assert critic.critiques([ATTEMPTS[WRONG]], quote="whole") == [Unbuilt(reason)]
+    assert critic.cost == Cost(answers=1, prompt_tokens=0, completion_tokens=0, uncounted_prompts=0)
+    assert critic.identity["settings"]["model"] == model_digest(folder)
+    with pytest.raises(UserError, match="nowhere"):
+        make_critic(
+            "llm",
+            writer=NanoWriter(),
+            settings={"engine": "hf", "model": "nowhere"},
+            open_engine=open_critic_engine,
+        ).critiques([ATTEMPTS[WRONG]], quote="whole")
