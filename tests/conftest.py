@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
+# Lets tests import ``tiny_models``: importlib mode leaves their folders off the path.
+sys.path.insert(0, str(Path(__file__).parent))
 # Read once: tests take the variable out of the environment.
 _NAMED = os.environ.get("SDBENCH_DATA_DIR")
 
@@ -18,4 +21,13 @@ def real_data() -> Path:
     folder = Path(_NAMED) if _NAMED else _REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("the real benchmarks are not here: set SDBENCH_DATA_DIR to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qwen3_tokenizer(real_data: Path) -> Path:
+    """The folder of the real Qwen3 tokenizer."""
+    folder = real_data / "qwen3_tokenizer"
+    if not folder.is_dir():
+        pytest.skip("the Qwen3 tokenizer is not here: set SDBENCH_DATA_DIR to a folder that holds qwen3_tokenizer")
     return folder

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from lm_eval.api.instance import Instance
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_models import tiny_nano_llama
 
 from sdbench.harness.lm_eval_adapter import SdbenchLM, generation_kwargs, quiet_lm_eval
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
@@ -35,20 +34,7 @@ TEMPLATE = (
 
 @pytest.fixture(scope="module")
 def engine() -> HfEngine:
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=512,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-    )
-    return HfEngine(LlamaForCausalLM(config), tokenizer)
+    return HfEngine(tiny_nano_llama(positions=512), build_tokenizer())
 
 
 def evaluate(engine: HfEngine, folder: Path, suite: Suite, **changes: Any) -> CheckpointResult:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+from tiny_models import save_tiny_qwen3
+from transformers import AutoModelForCausalLM
 
 CRITIC = '''
 from sdbench.trainers.critic.catalogue import register_critic
@@ -37,36 +36,10 @@ class ScriptedCritic:
 '''
 
 
-def tokenizer_folder() -> Path:
-    given = os.environ.get("SDBENCH_DATA_DIR")
-    data = Path(given) if given else Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    folder = data / "qwen3_tokenizer"
-    if not folder.is_dir():
-        pytest.skip("the Qwen3 tokenizer is absent: set SDBENCH_DATA_DIR to a folder that holds qwen3_tokenizer")
-    return folder
-
-
 @pytest.fixture
-def own_model(tmp_path: Path) -> Path:
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder())
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,  # the least that vLLM attends with on a CPU
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(tmp_path / "own")
-    tokenizer.save_pretrained(tmp_path / "own")
-    return tmp_path / "own"
+def own_model(tmp_path: Path, qwen3_tokenizer: Path) -> Path:
+    # 32 is the least head that vLLM attends with on a CPU.
+    return save_tiny_qwen3(tmp_path / "own", tokenizer=qwen3_tokenizer, hidden_size=32, head_dim=32)
 
 
 CONDITIONS = ["binary_reward", "reference_solution", "step_aligned_critique"]

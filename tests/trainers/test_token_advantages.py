@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import tiny_nano_llama
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from sdbench.tasks.grading.verdict import GradeItem, Verdict
 from sdbench.tasks.nano.training_problems import validation_problems
@@ -245,19 +246,7 @@ def test_a_planted_fault_is_seen(plant: Callable[[pytest.MonkeyPatch], None], mo
 
 
 def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(TOKENIZER),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        pad_token_id=TOKENIZER.pad_token_id,
-        eos_token_id=TOKENIZER.eos_token_id,
-        bos_token_id=None,
-    )
-    model = LlamaForCausalLM(config).eval()
+    model = tiny_nano_llama(seed=seed)
     for parameter in model.parameters():
         parameter.data *= 3.0  # far from even, so that contexts matter
     return model

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_models import tiny_nano_llama
 
 from sdbench.tasks.grading.verdict import GradeItem, Verdict
 from sdbench.tasks.nano.training_problems import training_problems
@@ -35,28 +34,10 @@ def grader() -> MarkGrader:
     return MarkGrader()
 
 
-def tiny_llama() -> LlamaForCausalLM:
-    tokenizer = build_tokenizer()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-    )
-    return LlamaForCausalLM(config).eval()
-
-
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
-    tiny_llama().save_pretrained(folder)
+    tiny_nano_llama(tied=True).save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return folder
 

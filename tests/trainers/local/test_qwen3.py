@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+from tiny_models import save_tiny_qwen3
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.conditions import ConditionSpec
@@ -22,37 +21,9 @@ PROBLEMS = [
 ]
 
 
-def tokenizer_folder() -> Path:
-    given = os.environ.get("SDBENCH_DATA_DIR")
-    data = Path(given) if given else Path(__file__).resolve().parents[3].parent / "shared" / "data"
-    folder = data / "qwen3_tokenizer"
-    if not folder.is_dir():
-        pytest.skip("the Qwen3 tokenizer is absent: set SDBENCH_DATA_DIR to a folder that holds qwen3_tokenizer")
-    return folder
-
-
 @pytest.fixture(scope="module")
-def qwen3(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder())
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-    )
-    folder = tmp_path_factory.mktemp("qwen3")
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+def qwen3(tmp_path_factory: pytest.TempPathFactory, qwen3_tokenizer: Path) -> Path:
+    return save_tiny_qwen3(tmp_path_factory.mktemp("qwen3"), tokenizer=qwen3_tokenizer, hidden_size=16, head_dim=8)
 
 
 class Scribe:
