@@ -95,11 +95,11 @@ _ANSWER_WORDS = re.compile(
     r"\b(?:so|thus|hence|therefore|then|the|final|correct|right|answer|result|value|is|it|equals|step|a|an|we|get)\b",
     re.I,
 )
+_AROUND_ANSWERS = " \t\r\n$\\().,:*=-"
 _OF_REFERENCE = re.compile(
-    r"\b(?:reference|given|provided|worked|official|model|sample|expected|known|correct|ground[- ]truth)\s+"
-    r"(?:solution|answer|result|derivation)\b"
+    r"\b(?:reference|given|provided|worked|official|expected)\s+(?:solution|answer|derivation)\b"
     r"|\bthe\s+reference\b|\bground[- ]truth\b|\banswer\s+key\b"
-    r"|\b(?:the|this|your)\s+(?:attempt|original\s+step|student|solver)\b",
+    r"|\b(?:the|this|your)\s+(?:original\s+)?attempt\b|\b(?:the|this|your)\s+original\s+(?:step|solution)\b",
     re.I,
 )
 
@@ -221,7 +221,7 @@ def _broken_in_content(
     departed_from = attempt.pieces[rewrite.kept].text if rewrite.kept < len(attempt.pieces) else None
     if gives_answer_alone(rewrite.own, departed_from=departed_from, nano=nano):
         return Broken(BrokenRule.ANSWER_ALONE, "it gives the answer without the steps that lead to it")
-    if _OF_REFERENCE.search(own) and not _OF_REFERENCE.search(attempt.text):
+    if _OF_REFERENCE.search(own) and not _OF_REFERENCE.search(f"{problem}\n{attempt.text}"):
         return Broken(BrokenRule.REFERENCE, "it speaks of the attempt or of a solution that was given")
     if in_other_language(own, than=" ".join([problem, attempt.text, solution or ""])):
         return Broken(BrokenRule.LANGUAGE, "its own steps are in another language than the attempt")
@@ -248,5 +248,5 @@ def _is_answer_alone(piece: str, *, nano: bool) -> bool:
     if extract_answer(piece) is None:
         return False
     body = re.sub(r"^\s*(?:[#*_]+\s*)*(?:step\s+)?\d{1,3}\s*[.):]", "", piece, flags=re.I)
-    rest = _ANSWER_WORDS.sub("", _BOXES.sub("", body))
-    return not re.search(r"\w", rest) or re.fullmatch(r"[\s$\\().,:*=-]*-?[\d.,/]+[\s$\\().,:*]*", rest) is not None
+    rest = _ANSWER_WORDS.sub("", _BOXES.sub("", body)).strip(_AROUND_ANSWERS)
+    return not re.search(r"\w", rest) or re.fullmatch(r"\d[\d.,/]*", rest) is not None

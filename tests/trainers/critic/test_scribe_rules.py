@@ -3,7 +3,14 @@
 import pytest
 
 from sdbench.trainers.critic.language import in_other_language
-from sdbench.trainers.critic.scribe_rules import Broken, BrokenRule, ScribeRewrite, cut_attempt, read_rewrite
+from sdbench.trainers.critic.scribe_rules import (
+    Broken,
+    BrokenRule,
+    ScribeRewrite,
+    cut_attempt,
+    gives_answer_alone,
+    read_rewrite,
+)
 from sdbench.trainers.steps.departure import find_departure
 from sdbench.trainers.steps.splitters import step_splitter
 
@@ -143,6 +150,35 @@ def test_an_attempt_that_speaks_of_a_reference_itself_may_be_carried_on_so():
     attempt = cut_attempt("1. By the reference frame 3 + 4 = 8.\n2. \\boxed{8}", step_splitter("numbered"))
     own = "1. By the reference frame 3 + 4 = 7."
     assert isinstance(read(said(1, own, "2. So \\boxed{7}"), attempt), ScribeRewrite)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "2. So the correct answer comes from 7 * 12 = 84.",
+        "2. The student has 7 * 12 = 84 pens.",
+        "2. The model has 7 * 12 = 84 parts, a known result.",
+    ],
+)
+def test_words_that_a_solution_may_use(step):
+    assert isinstance(read(said(2, FIRST, step, MENDED[1])), ScribeRewrite)
+
+
+@pytest.mark.parametrize(
+    ("piece", "alone"),
+    [
+        ("2. The answer is 84.", True),
+        ("**Final answer:** $84$", True),
+        ("So we get \\boxed{\\frac{1}{2}}.", True),
+        ("So the answer is 7 * 12 = \\boxed{84}.", False),
+        ("Then 84 pens remain: \\boxed{84}", False),
+        ("Nothing that is an answer", False),
+        ("\\boxed{84}" + "." * 20_000 + "x", False),
+    ],
+)
+def test_an_answer_alone(piece, alone):
+    assert gives_answer_alone([piece], departed_from="2. That is 7 * 12 = 86.", nano=False) is alone
+    assert not gives_answer_alone([piece], departed_from=None, nano=False)
 
 
 def test_a_trace_without_steps_is_not_cut():
