@@ -104,7 +104,13 @@ def make_engine(
 
 @contextmanager
 def engine_for_problems(
-    choice: EngineChoice, *, model: Path | str, problems: Sequence[Problem], nano_form: bool, max_tokens: int
+    choice: EngineChoice,
+    *,
+    model: Path | str,
+    problems: Sequence[Problem],
+    nano_form: bool,
+    max_tokens: int,
+    thinking: bool = False,
 ) -> Iterator[tuple[Engine, StudentFormat | None]]:
     """The chosen engine, and how these problems are asked through it: None for the nano suite's own form.
 
@@ -114,6 +120,7 @@ def engine_for_problems(
         problems: all that will be asked.
         nano_form: whether the tasks write their prompts themselves, finished, in the nano world's form.
         max_tokens: the highest cap of a completion.
+        thinking: whether the chat template is told that the model thinks first.
 
     Raises:
         UserError: as in ``make_engine``, or the tokenizer cannot write a problem.
@@ -122,19 +129,23 @@ def engine_for_problems(
         with make_engine(choice, model=model, endpoint="completions" if nano_form else "chat") as engine:
             yield engine, None if nano_form else ServerChatFormat()
         return
-    prompt_format = _prompt_format(model, problems, nano_form=nano_form)
+    prompt_format = _prompt_format(model, problems, nano_form=nano_form, thinking=thinking)
     longest = max(len(prompt_format.student_prompt(problem)) for problem in problems)
     with make_engine(choice, model=model, max_model_tokens=longest + max_tokens) as engine:
         yield engine, None if nano_form else prompt_format
 
 
-def check_engine(choice: EngineChoice, *, model: Path | str, problems: Sequence[Problem], nano_form: bool) -> None:
+def check_engine(
+    choice: EngineChoice, *, model: Path | str, problems: Sequence[Problem], nano_form: bool, thinking: bool = False
+) -> None:
     """Refuse what ``engine_for_problems`` would refuse, as far as can be seen without reading weights or drawing.
 
     Raises:
         UserError: as there.
     """
     if choice.name == "openai":
+        if thinking:
+            raise UserError("--thinking with --engine openai: the server's own template decides; set it on the server")
         with engine_for_problems(choice, model=model, problems=problems, nano_form=nano_form, max_tokens=1):
             return
     if choice.name == "vllm":
@@ -144,12 +155,16 @@ def check_engine(choice: EngineChoice, *, model: Path | str, problems: Sequence[
     from sdbench.trainers.models import check_loadable
 
     check_loadable(model)
-    _prompt_format(model, problems, nano_form=nano_form)
+    _prompt_format(model, problems, nano_form=nano_form, thinking=thinking)
 
 
-def _prompt_format(model: Path | str, problems: Sequence[Problem], *, nano_form: bool) -> PromptFormat:
+def _prompt_format(model: Path | str, problems: Sequence[Problem], *, nano_form: bool, thinking: bool) -> PromptFormat:
     from sdbench.trainers.models import load_tokenizer
-    from sdbench.trainers.prompting import NanoFormat, choose_format
+    from sdbench.trainers.prompting import NanoFormat, PromptSettings, choose_format
 
     tokenizer = load_tokenizer(model)
-    return NanoFormat(tokenizer) if nano_form else choose_format(tokenizer, problems)
+    if nano_form:
+        if thinking:
+            raise UserError("--thinking: the nano suite is asked in a form of its own; leave it out")
+        return NanoFormat(tokenizer)
+    return choose_format(tokenizer, problems, settings=PromptSettings(student_thinking=thinking))

@@ -100,6 +100,13 @@ class Suite:
             ),
         )
 
+    def thinking(self, thinking: bool) -> Suite:
+        """The suite with the defaults of models that think first, token caps too, where it is of real benchmarks."""
+        if not thinking or self.name not in SOURCE_SUITES:
+            return self
+        uncapped = tuple(replace(benchmark, default_max_tokens=None) for benchmark in self.benchmarks)
+        return replace(self, default_sampling=sampling_for(thinking=True), benchmarks=uncapped)
+
     @property
     def data_lock(self) -> str:
         """Hash over every problem and gold answer of the suite."""
@@ -234,6 +241,20 @@ def get_suite(name: str, *, data_dir: Path | None = None) -> Suite:
     if name not in SUITES:
         raise UserError(f"unknown suite {name!r}; {suggestion(name, SUITES)}")
     return SUITES[name](data_dir)
+
+
+def suite_of(task: str, *, data_dir: Path | None = None) -> Suite:
+    """The suite that a task belongs to.
+
+    Raises:
+        UserError: no suite has it.
+    """
+    if task in nano12.TASK_NAMES:
+        return _nano12()
+    for name, sources in SOURCE_SUITES.items():
+        if task in {source.task for source in sources}:
+            return get_suite(name, data_dir=data_dir)
+    raise UserError(f"task {task!r} is in no suite; {suggestion(task, [listed.name for listed in list_tasks()])}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,9 @@ def evaluate(
             "--sampling", metavar="KEY=V", help="temperature, top_p, top_k, min_p, max_tokens, ... Repeatable."
         ),
     ] = None,
+    thinking: Annotated[
+        bool, typer.Option("--thinking", help="Tell the chat template that the model thinks first.")
+    ] = False,
     data_dir: Annotated[
         Path | None,
         typer.Option("--data-dir", metavar="DIR", help="Where real benchmarks are; else SDBENCH_DATA_DIR."),
@@ -79,6 +82,7 @@ def evaluate(
         engine=EngineChoice(name=engine.value, base_url=base_url),
         sampling=sampling or (),
         data_dir=data_dir,
+        thinking=thinking,
     )
     with interrupt_told():
         execute_evaluation(plan)

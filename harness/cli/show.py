@@ -1,4 +1,4 @@
-"""``sdbench show``: one feedback type with real examples, a base's prompts, or one recipe with every setting."""
+"""``sdbench show``: a feedback type with real examples, prompts of a base or a task, a recipe with every setting."""
 
 from __future__ import annotations
 
@@ -25,14 +25,27 @@ class Shown(StrEnum):
 
 def show(
     what: Annotated[Shown, typer.Argument(help="What to show.")],
-    name: Annotated[str, typer.Argument(help="Its name; for a recipe also a file; for prompts a base.")],
+    name: Annotated[str, typer.Argument(help="Its name; for a recipe also a file; for prompts a base or a task.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="Whose prompt for the task is shown; `nano` if absent."),
+    ] = None,
+    thinking: Annotated[bool, typer.Option("--thinking", help="As a model that thinks first is asked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugin: PluginOption = None,
 ) -> None:
-    """Show one feedback type with an example, a base's prompts, or one recipe as written and as resolved."""
+    """Show one feedback type with an example, a base's prompts, a task's, or a recipe as written and as resolved."""
+    from sdbench.tasks.errors import UserError
+    from sdbench.tasks.suites import list_tasks
+
     load_plugins(plugin)
+    is_task = what is Shown.PROMPT and name in {task.name for task in list_tasks()}
+    if not is_task and (model is not None or thinking):
+        raise UserError(f"--model and --thinking go with `show prompt TASK`, and {name!r} is no task; see `list tasks`")
     if what is Shown.FEEDBACK:
         _show_feedback(name, as_json=as_json)
+    elif is_task:
+        _show_task_prompt(name, model=model, thinking=thinking, as_json=as_json)
     elif what is Shown.PROMPT:
         _show_prompt(name, as_json=as_json)
     else:
@@ -122,6 +135,50 @@ def _show_prompt(base: str, *, as_json: bool) -> None:
     lines += _part(f"student sees ({len(student)} tokens)", shown[0])
     lines += _part(f"teacher sees ({len(teacher)} tokens)", shown[1])
     typer.echo("\n".join(lines))
+
+
+def _show_task_prompt(task: str, *, model: str | None, thinking: bool, as_json: bool) -> None:
+    """What a model sees of the first problem of a task, and how its samples are drawn by default."""
+    from dataclasses import asdict
+
+    from sdbench.harness.recipes.schema import NANO_BASE
+    from sdbench.harness.stages.prepare import base_folder
+    from sdbench.tasks.errors import UserError
+    from sdbench.tasks.suites import suite_of
+    from sdbench.trainers.models import load_tokenizer
+    from sdbench.trainers.prompting import PromptSettings, choose_format
+
+    suite = suite_of(task).select(tasks=[task])
+    if model is None and suite.prompt_kind != "nano":
+        raise UserError(
+            f"task {task!r} is asked in plain language, which the nano base cannot read; give --model MODEL"
+        )
+    (benchmark,) = suite.benchmarks
+    problem = benchmark.problems[0]
+    tokenizer = load_tokenizer(base_folder(model or NANO_BASE))
+    prompt_format = choose_format(tokenizer, [problem], settings=PromptSettings(student_thinking=thinking))
+    ids = prompt_format.student_prompt(problem)
+    text = str(tokenizer.decode(list(ids)))
+    sampling = asdict(suite.thinking(thinking).sampling_of(benchmark, suite.thinking(thinking).default_sampling))
+    described = {
+        "task": task,
+        "problem": problem.id,
+        "format": prompt_format.name,
+        "digest": prompt_format.digest,
+        "notes": list(prompt_format.notes),
+        "k": suite.k_of(benchmark, suite.default_k),
+        "sampling": sampling,
+        "prompt": text,
+        "tokens": len(ids),
+        "answer": problem.answer,
+    }
+    if as_json:
+        typer.echo(json.dumps(described, indent=1))
+        return
+    drawn = ", ".join(f"{key} {value:g}" for key, value in sampling.items())
+    lines = [f"{key:16} {described[key]}" for key in ("task", "problem", "format", "digest", "k")]
+    lines += [f"{'sampling':16} {drawn}", *[f"{'note':16} {note}" for note in prompt_format.notes]]
+    typer.echo("\n".join([*lines, *_part(f"prompt ({len(ids)} tokens)", text), *_part("gold answer", problem.answer)]))
 
 
 def _show_recipe(name: str, *, as_json: bool) -> None:

@@ -38,6 +38,7 @@ class EvaluationPlan:
     k: int
     sampling: SamplingSettings
     seed: int
+    thinking: bool
     engine: EngineChoice
     directory: RunDirectory
     identity: dict[str, Any]
@@ -56,11 +57,13 @@ def prepare_evaluation(
     engine: EngineChoice | None = None,
     sampling: Sequence[str] = (),
     data_dir: Path | None = None,
+    thinking: bool = False,
 ) -> EvaluationPlan:
     """Check the whole of an evaluation; nothing is written. With the engine ``openai`` models are a server's names.
 
     ``sampling`` holds texts of the form ``temperature=0.6``; what it and ``k`` leave open is as the suite and its
-    benchmarks have it. ``data_dir`` is where a suite of real benchmarks is read from.
+    benchmarks have it. ``data_dir`` is where a suite of real benchmarks is read from. ``thinking``: whether the chat
+    template is told that the model thinks first.
 
     Raises:
         UserError: one line that names the value and the fix.
@@ -71,7 +74,7 @@ def prepare_evaluation(
     if seed < 0:
         raise UserError(f"--seed {seed} must be 0 or more")
     changes = _sampling_changes(sampling)
-    chosen = get_suite(suite, data_dir=data_dir).select(tasks=tasks, limit=limit)
+    chosen = get_suite(suite, data_dir=data_dir).select(tasks=tasks, limit=limit).thinking(thinking)
     chosen = chosen.everywhere(k=k, max_tokens=changes.max_tokens)
     k, drawn = chosen.default_k, changes.on_top_of(chosen.default_sampling)
     most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
@@ -93,6 +96,7 @@ def prepare_evaluation(
         "tasks": list(chosen.tasks),
         "k": k,
         "seed": seed,
+        "thinking": thinking,
         "sampling": asdict(drawn),
         "own": {
             benchmark.task: [chosen.k_of(benchmark, k), chosen.sampling_of(benchmark, drawn).max_tokens]
@@ -114,13 +118,14 @@ def prepare_evaluation(
     by_name = dict(zip(named, places, strict=True))
     for name, place in by_name.items():
         if not directory.evaluated_model(name).results.is_file():
-            _check_model(chosen, place, engine)
+            _check_model(chosen, place, engine, thinking=thinking)
     return EvaluationPlan(
         models=by_name,
         suite=chosen,
         k=k,
         sampling=drawn,
         seed=seed,
+        thinking=thinking,
         engine=engine,
         directory=directory,
         identity={**identity, "models": digests},
@@ -169,10 +174,12 @@ def _sampling_changes(texts: Sequence[str]) -> SamplingSection:
     return validate(SamplingSection, values, label="--sampling")
 
 
-def _check_model(suite: Suite, model: Path | str, engine: EngineChoice) -> None:
+def _check_model(suite: Suite, model: Path | str, engine: EngineChoice, *, thinking: bool) -> None:
     if engine.name != "openai":
         quieten_transformers()
-    check_engine(engine, model=model, problems=_problems(suite), nano_form=suite.prompt_kind == "nano")
+    check_engine(
+        engine, model=model, problems=_problems(suite), nano_form=suite.prompt_kind == "nano", thinking=thinking
+    )
 
 
 def _problems(suite: Suite) -> list[Problem]:
@@ -209,6 +216,7 @@ def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter
             problems=problems,
             nano_form=plan.suite.prompt_kind == "nano",
             max_tokens=max(caps),
+            thinking=plan.thinking,
         ) as (engine, prompt_format),
         MathGrader() as grader,
         reporter.stage(f"evaluating {name}", total=plan.suite.samples(plan.k), unit="samples") as advance,
@@ -247,7 +255,7 @@ def _merged_models(
 ) -> dict[str, str]:
     if held.get("kind") != "evaluation":
         raise UserError(f"--out {out} was made by `sdbench run`; choose another folder")
-    before = {"engine": "hf", "own": {}, **held.get("evaluation", {})}
+    before = {"engine": "hf", "own": {}, "thinking": False, **held.get("evaluation", {})}
     models: dict[str, str] = before.pop("models", {})
     for key, value in identity.items():
         if before.get(key) != value:

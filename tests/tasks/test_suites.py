@@ -9,7 +9,7 @@ import pytest
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
-from sdbench.tasks.suites import SUITES, get_suite, heldout_suite, list_tasks
+from sdbench.tasks.suites import SUITES, get_suite, heldout_suite, list_tasks, suite_of
 
 PROBLEMS = [Problem(id=str(index), text=f"What is {index} + 1?", answer=str(index + 1)) for index in range(3)]
 
@@ -106,3 +106,29 @@ def test_every_task_is_listed_without_its_data(some_data: Path) -> None:
         "sdbench_brumo25",
     ]
     assert {task.suite for task in listed} == set(SUITES)
+
+
+def test_numbers_of_its_own_give_way_to_those_that_are_asked_for(real_data: Path) -> None:
+    suite = get_suite("math12", data_dir=real_data).select(tasks=["sdbench_gsm8k", "sdbench_aime24"], limit=5)
+    gsm8k = suite.benchmarks[0]
+    assert [suite.k_of(benchmark, 1) for benchmark in suite.benchmarks] == [4, 12]
+    assert suite.samples(1) == 5 * 4 + 5 * 12
+    cap = suite.sampling_of(gsm8k, suite.default_sampling).max_tokens
+    assert cap == gsm8k.default_max_tokens
+    asked = suite.everywhere(k=2, max_tokens=7)
+    assert (asked.default_k, asked.samples(2)) == (2, 20)
+    assert {asked.sampling_of(one, asked.default_sampling).max_tokens for one in asked.benchmarks} == {7}
+    kept = suite.everywhere(k=None, max_tokens=7)
+    assert [kept.k_of(benchmark, 1) for benchmark in kept.benchmarks] == [4, 12]
+    thinking = suite.thinking(True)
+    assert suite.thinking(False) == suite
+    assert thinking.default_sampling.temperature == 0.6
+    assert thinking.sampling_of(thinking.benchmarks[0], thinking.default_sampling).max_tokens == 32768
+    assert get_suite("nano12").thinking(True) == get_suite("nano12")
+
+
+def test_suite_of_a_task(real_data: Path) -> None:
+    assert suite_of("sdbench_nano_dot_2").name == "nano12"
+    assert suite_of("sdbench_gsm8k", data_dir=real_data).name == "math12"
+    with pytest.raises(UserError, match="is in no suite; did you mean"):
+        suite_of("sdbench_gsm8")
