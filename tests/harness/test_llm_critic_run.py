@@ -12,6 +12,7 @@ from scripted_server import Script, answer, serving
 
 from sdbench.tasks.nano.problems import parse_problem
 from sdbench.tasks.nano.training_problems import training_problems
+from sdbench.trainers.checkpoints import read_provenance
 from sdbench.trainers.critic.prompts import nano_statement
 
 RECIPE = """
@@ -84,6 +85,9 @@ def test_a_run_keeps_what_its_critic_answered_and_goes_on_from_it(call, tmp_path
         "exact": "symbolic",
     }
     assert url not in json.dumps(manifest["critics"])
+    for name, critic in manifest["critics"].items():
+        provenance = read_provenance(out / "conditions" / name / "seed-0" / "checkpoints" / "last")
+        assert provenance["critic"] == critic
     cost = manifest["critic_cost"]
     assert re.search(
         rf"critic: {cost['answers']} answers, 0 prompt and {cost['completion_tokens']} completion", done.err
