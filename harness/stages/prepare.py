@@ -161,6 +161,10 @@ def prepare_run(
         _, tuning = tuning_beside(wanted, folder=source.folder, label=source.label)
     held = RunDirectory.existing(out) if out is not None and state is OutState.RUN else None
     whole = wanted if held is None else _merge_with_folder(held, wanted, purpose)
+    if "vllm" in (wanted.training.rollout_engine, wanted.evaluation.engine):
+        from sdbench.trainers.engines.vllm import check_installed
+
+        check_installed()
     loaded = _load_base(base_path, wanted)
     scored = [] if validation is None else validation.problems
     prompt_format = _prompt_format(loaded, [*candidates, *heldout, *scored], wanted)

@@ -122,12 +122,16 @@ def test_plain_language_goes_to_chat_as_the_question_itself() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed here")
 def test_a_missing_vllm_is_named_with_its_extra(call: Call, tmp_path: Path, tiny_base: Path) -> None:
-    done = call("eval", tiny_base, "--suite", "nano12", "--tasks", TASK, "--engine", "vllm", "--out", "o")
-    assert done.code == 2
-    assert "engine 'vllm' is not installed" in done.err
-    assert "sdbench[vllm]" in done.err
-    assert not (tmp_path / "o").exists()
-    assert done.err.strip().count("\n") == 0
+    for command in (
+        ("eval", tiny_base, "--suite", "nano12", "--tasks", TASK, "--engine", "vllm"),
+        ("run", "--all", "--recipe", "smoke", "--base", tiny_base, "--set", "evaluation.engine=vllm"),
+    ):
+        done = call(*command, "--out", "o")
+        assert done.code == 2
+        assert "engine 'vllm' is not installed" in done.err
+        assert "sdbench[vllm]" in done.err
+        assert not (tmp_path / "o").exists()
+        assert done.err.strip().count("\n") == 0
 
 
 def test_choices_that_make_no_sense() -> None:
