@@ -9,7 +9,7 @@ import numpy as np
 
 from sdbench.leaderboards.board import MAX_UNGRADED_SHARE, ONE_SEED_NOTE, Row, Score, Spending, UnfinishedSeed
 from sdbench.leaderboards.comparing import block_key
-from sdbench.leaderboards.schema import CheckpointResult
+from sdbench.leaderboards.schema import CheckpointResult, TrainingSummary
 from sdbench.leaderboards.scores import TaskScores, mean_of_all, mean_of_known, score_checkpoint
 from sdbench.leaderboards.statistics import Array, mean_interval
 from sdbench.tasks.outcome import Outcome
@@ -110,7 +110,7 @@ def build_row(
         condition=first.condition,
         label=label,
         rank=None,
-        unranked_reason=_unranked_reason(macro, benchmarks),
+        unranked_reason=_unranked_reason(first.training, macro, benchmarks),
         reveals=first.reveals,
         training_seeds=tuple(sorted(result.training_seed for result in group if result.training_seed is not None)),
         missing=tuple(missing),
@@ -163,7 +163,9 @@ def _score(
     )
 
 
-def _unranked_reason(macro: Score, benchmarks: dict[str, Score]) -> str | None:
+def _unranked_reason(training: TrainingSummary | None, macro: Score, benchmarks: dict[str, Score]) -> str | None:
+    if training is not None and training.unreadable is not None:
+        return training.unreadable
     ungraded = macro.outcomes[Outcome.UNGRADED]
     blank = [task for task, score in benchmarks.items() if score.interval is None]
     if blank:

@@ -74,7 +74,8 @@ class ModelIdentity(_Strict):
 class TrainingSummary(_Strict):
     """What a condition was trained with and what it spent.
 
-    ``digest``: hash of all it was trained from and with but the seed; results of one row share it.
+    ``digest``: hash of all it was trained from and with but the seed; results of one row share it. ``unreadable``: why
+    its base could not read what the teacher was shown, as measured beforehand; such a row is not ranked.
     """
 
     feedback: str
@@ -87,6 +88,7 @@ class TrainingSummary(_Strict):
     teacher_tokens: int
     unbuilt: dict[str, int] = Field(default_factory=dict)
     digest: str = ""
+    unreadable: str | None = None
 
 
 class CheckpointResult(_Strict):

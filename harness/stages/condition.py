@@ -19,6 +19,7 @@ from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.store import SampleStore
 from sdbench.trainers.checkpoints import load_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec
+from sdbench.trainers.feedback.nano_readability import unreadable_reason
 from sdbench.trainers.local.rollout_engine import RolloutEngine
 from sdbench.trainers.local.trainer import read_record
 from sdbench.trainers.models import load_policy
@@ -86,11 +87,15 @@ def run_condition(
         shown_name=name,
         training_seed=training_seed,
         reveals=record.reveals,
-        training=summary_of(record),
+        training=summary_of(record, unreadable=_unreadable(plan, condition)),
         grader=grader,
         reporter=reporter,
         apart=apart,
     )
+
+
+def _unreadable(plan: RunPlan, condition: ConditionSpec) -> str | None:
+    return unreadable_reason(condition.feedback.name, condition.feedback.settings, base_digest=plan.hashes["base"])
 
 
 def training_name(plan: RunPlan, condition: str, training_seed: int) -> str:
@@ -122,7 +127,7 @@ def _evaluate_step(
         shown_name=name,
         training_seed=training_seed,
         reveals=record.reveals,
-        training=summary_of(record),
+        training=summary_of(record, unreadable=_unreadable(plan, condition)),
         grader=grader,
         reporter=reporter,
         apart=apart,

@@ -83,8 +83,8 @@ def train_stage(
         return train(progress)
 
 
-def summary_of(record: TrainingRecord) -> TrainingSummary:
-    """What the leaderboard shows of a training."""
+def summary_of(record: TrainingRecord, *, unreadable: str | None = None) -> TrainingSummary:
+    """What the leaderboard shows of a training; ``unreadable`` says why it is not ranked on its base."""
     return TrainingSummary(
         feedback=record.feedback,
         objective=record.objective,
@@ -96,4 +96,5 @@ def summary_of(record: TrainingRecord) -> TrainingSummary:
         teacher_tokens=record.teacher_tokens,
         unbuilt=record.unbuilt,
         digest=record.digest,
+        unreadable=unreadable,
     )

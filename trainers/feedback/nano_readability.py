@@ -102,6 +102,14 @@ def readable_on_nano(name: str, settings: Mapping[str, Any] | None = None) -> bo
     return {"readable": True, "unreadable": False}.get(readability_of(name, settings)[0])
 
 
+def unreadable_reason(name: str, settings: Mapping[str, Any] | None = None, *, base_digest: str) -> str | None:
+    """Why a condition with this feedback is not ranked on this base, or None where there is no such reason."""
+    verdict, measured = readability_of(name, settings, base_digest=base_digest)
+    if verdict != "unreadable" or measured is None or measured.read_share is None:
+        return None
+    return f"the base cannot read its context (it takes {100 * measured.read_share:.0f} % of an ideal reader's gain)"
+
+
 @cache
 def _table() -> dict[str, Any]:
     table: dict[str, Any] = json.loads((files("sdbench.trainers.feedback") / READABILITY_FILE).read_text("utf-8"))

@@ -25,6 +25,7 @@ from sdbench.trainers.feedback.nano_readability import (
     Readability,
     readability_of,
     readable_on_nano,
+    unreadable_reason,
 )
 from sdbench.trainers.feedback.real_batches import NANO_BASE
 from sdbench.trainers.feedback.registry import feedback_names, make_feedback
@@ -65,6 +66,16 @@ def test_other_settings_and_other_bases_are_unmeasured() -> None:
     assert readability_of("plan", {"step_count": 1})[0] == "unmeasured"
     assert readability_of("final_answer", base_digest="0" * 16)[0] == "unmeasured"
     assert readability_of("final_answer", base_digest=TABLE["base_digest"])[0] == "readable"
+
+
+def test_why_a_type_is_not_ranked() -> None:
+    digest = TABLE["base_digest"]
+    reason = unreadable_reason("rubric", {"with_answer": False}, base_digest=digest)
+    assert reason is not None
+    assert reason.startswith("the base cannot read its context (it takes ")
+    assert unreadable_reason("rubric", base_digest=digest) is None
+    assert unreadable_reason("rubric", {"with_answer": False}, base_digest="0" * 16) is None
+    assert unreadable_reason("null_wrapper", base_digest=digest) is None
 
 
 MEASURED = Measured(
