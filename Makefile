@@ -41,7 +41,7 @@ $(VLLM_VENV)/.installed: pyproject.toml tests/vllm_requirements.py
 	touch $@
 
 test-vllm: $(VLLM_VENV)/.installed
-	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m vllm
+	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m vllm $(if $(VLLM_CASE),-k $(VLLM_CASE))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
