@@ -152,6 +152,32 @@ def test_a_model_behind_a_server_on_labelled_steps(tmp_path, capsys):
     assert found["asked"]["attempts"] == found["asked"]["built"] == 2
 
 
+def test_fixes_are_graded_where_the_data_has_answers_and_solutions_shown_where_asked(tmp_path, capsys):
+    ratings = [
+        {"completions": [{"text": text, "rating": rating}], "human_completion": None, "chosen_completion": chosen}
+        for text, rating, chosen in ((STEPS[0], 1, 0), (STEPS[1], -1, None))
+    ]
+    rows = []
+    for gold in ("84", "85"):
+        question = {"problem": QUESTION, "ground_truth_answer": gold, "ground_truth_solution": "12 * 7"}
+        question["pre_generated_steps"] = STEPS
+        rows.append({"question": question, "label": {"steps": ratings, "finish_reason": "found_error"}})
+    rows.append({"question": question, "label": {"steps": ratings, "finish_reason": "give_up"}})
+    data = tmp_path / "phase2.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = Script(lambda body, tries: answer(said(2, STEPS[0], "So 7 * 12 = 84.", "\\boxed{84}"), chat=True))
+    with serving(script) as url:
+        asking = ["llm", "--model", "m", "--base-url", url, "--data", str(data), "--format", "prm800k"]
+        found, shown = audited(tmp_path, capsys, *asking)
+        assert "12 * 7" not in json.dumps(script.bodies)
+        audited(tmp_path, capsys, *asking, "--with-solution", "--limit", "1")
+    assert "12 * 7" in json.dumps(script.bodies[-1])
+    assert (found["rates"]["fix_right"]["count"], found["rates"]["fix_right"]["of"]) == (1, 2)
+    assert found["left_out"] == {"the labeller ended with 'give_up'": 1}
+    assert "rows left out: the labeller ended with 'give_up': 1" in shown
+    assert len(script.bodies) == 2  # both rows ask the same
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

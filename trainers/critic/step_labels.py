@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ class LabelledData:
     left_out: Mapping[str, int]
 
 
+# The last step of PRM800K's attempts ends in this heading and the answer.
+_ANSWER_HEADING = re.compile(r"\s*^#[ \t]*Answer[ \t]*\n+(?P<answer>.*\S)\s*\Z", re.M | re.S)
+
+
 class _UnusableError(Exception):
     """A row that is sound but has no use here."""
 
@@ -49,7 +54,8 @@ def read_step_labels(path: Path, *, layout: StepLabelFormat, limit: int | None =
     Args:
         path: ``.json`` (a list), ``.jsonl`` or ``.parquet``.
         layout: ``processbench`` (arXiv 2412.06559; ``label`` is the index of the first wrong step or -1), or
-            ``prm800k`` (arXiv 2305.20050; a step rated -1 is wrong, 0 and 1 are not).
+            ``prm800k`` (arXiv 2305.20050; a step rated -1 is wrong, 0 and 1 are not; the answer under its heading at
+            the end is put into a box, the form in which answers are asked for everywhere here).
         limit: only the first so many usable rows.
 
     Raises:
@@ -110,30 +116,38 @@ def _prm800k(row: Any, place: str) -> LabelledAttempt:
         answer="" if answer is None else _text(answer),
         solution=None if solution is None else _text(solution),
     )
-    walked, first_error = _walk(label["steps"])
+    generated = question.get("pre_generated_steps")
+    steps = None if generated is None else _texts(generated)
+    walked, first_error = _walk(label["steps"], of=steps)
     if (finish == "found_error") != (first_error is not None):
         raise _UnusableError("the ratings say something else than how the labeller ended")
-    generated = question.get("pre_generated_steps")
-    if generated is None:
-        return LabelledAttempt(problem=problem, steps=walked, first_error=first_error)
-    steps = _texts(generated)
-    # Labels end at the first error; the attempt goes on.
-    if steps[: len(walked)] != walked:
-        raise _UnusableError("the labelled steps are not those of the attempt")
-    if first_error is None and len(steps) != len(walked):
+    # Labels end at the first error; an attempt that was there as a whole goes on.
+    if first_error is None and steps is not None and len(steps) != len(walked):
         raise _UnusableError("not every step has a label")
-    return LabelledAttempt(problem=problem, steps=steps, first_error=first_error)
+    attempt = [_ANSWER_HEADING.sub(_boxed, step) for step in (walked if steps is None else steps)]
+    return LabelledAttempt(problem=problem, steps=tuple(attempt), first_error=first_error)
 
 
-def _walk(steps: Sequence[Any]) -> tuple[tuple[str, ...], int | None]:
-    """The steps that the labeller went along, up to the first wrong one, and its index."""
+def _walk(labelled: Sequence[Any], *, of: Sequence[str] | None) -> tuple[tuple[str, ...], int | None]:
+    """The attempt's steps up to the first wrong one, and its index.
+
+    Args:
+        labelled: the steps with their ratings, several completions of a step among them.
+        of: the attempt's steps where it was there as a whole (second phase); else it is what the labeller chose.
+    """
     walked: list[str] = []
-    for index, step in enumerate(steps):
+    for index, step in enumerate(labelled):
         completions, chosen, human = step["completions"], step["chosen_completion"], step["human_completion"]
-        if chosen is None and human is not None:
-            walked.append(_text(human["text"]))  # written by the labeller, so it is right
+        if of is not None:
+            texts = [completion["text"] for completion in completions]
+            if index >= len(of) or of[index] not in texts:
+                raise _UnusableError("the labelled steps are not those of the attempt")
+            chosen = texts.index(of[index])
+        elif chosen is None and human is not None:
+            # Written by the labeller, so it is right.
+            walked.append(_text(human if isinstance(human, str) else human["text"]))
             continue
-        if chosen is None and len(completions) != 1:
+        elif chosen is None and len(completions) != 1:
             raise _UnusableError("no completion of a step was chosen")
         completion = completions[0 if chosen is None else chosen]
         walked.append(_text(completion["text"]))
@@ -147,6 +161,10 @@ def _walk(steps: Sequence[Any]) -> tuple[tuple[str, ...], int | None]:
     if not walked:
         raise _UnusableError("it has no steps")
     return tuple(walked), None
+
+
+def _boxed(heading: re.Match[str]) -> str:
+    return f"\nThe answer is \\boxed{{{heading['answer']}}}."
 
 
 def _texts(value: Any) -> tuple[str, ...]:

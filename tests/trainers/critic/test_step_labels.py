@@ -78,6 +78,22 @@ def test_prm800k_of_the_second_phase_has_the_whole_attempt(tmp_path):
     assert (first.problem.id, first.problem.answer, first.problem.solution) == ("prm800k line 1", "84", "7 * 12 = 84")
 
 
+def test_the_first_error_of_the_second_phase_stands_among_alternatives(tmp_path):
+    steps = ["3 + 4 = 7", "7 * 12 = 86", "So it is 86.\n\n# Answer\n\n86"]
+    alternatives = [completion("7 * 12 = 84", 1), completion(steps[1], -1, None), completion("Hm", 0)]
+    row = prm800k(step(completion(steps[0], 1)), step(*alternatives, chosen=None), pre=steps)
+    (attempt,) = read_step_labels(written(tmp_path, [row]), layout="prm800k").attempts
+    assert attempt.first_error == 1
+    assert attempt.steps == (*steps[:2], "So it is 86.\nThe answer is \\boxed{86}.")
+
+
+def test_the_answer_under_its_heading_is_boxed(tmp_path):
+    last = "Thus \\frac{1}{2}.\n\n# Answer\n\n\\frac{1}{2}\n"
+    row = prm800k(step(completion("#Answers vary", 0)), step(completion(last, 1)), finish="solution")
+    (attempt,) = read_step_labels(written(tmp_path, [row]), layout="prm800k").attempts
+    assert attempt.steps == ("#Answers vary", "Thus \\frac{1}{2}.\nThe answer is \\boxed{\\frac{1}{2}}.")
+
+
 def test_prm800k_of_the_first_phase_is_what_the_labeller_went_along(tmp_path):
     row = prm800k(
         step(completion("wrong way", -1), completion("3 + 4 = 7", 1), chosen=1),
