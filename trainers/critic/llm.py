@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +14,7 @@ from sdbench.tasks.grading.extraction import strip_thinking
 from sdbench.tasks.outcome import FinishReason
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.critic.answers import Answer, AnswerStore, Asker, Cost
-from sdbench.trainers.critic.llm_settings import EngineOpener, LlmSettings
+from sdbench.trainers.critic.llm_settings import HOW_IT_IS_READ, EngineOpener, LlmSettings
 from sdbench.trainers.critic.prompts import critic_prompts_digest, repair_prompt, scribe_prompt
 from sdbench.trainers.critic.scribe_rules import Attempt, Broken, BrokenRule, ScribeRewrite, cut_attempt, read_rewrite
 from sdbench.trainers.feedback.nano_contexts import Quote
@@ -68,10 +70,13 @@ class LlmCritic:
     @property
     def identity(self) -> dict[str, Any]:
         """Settings, model, prompts and rules."""
-        content = self.settings.content
-        if self.settings.engine != "openai":
-            content["model"] = model_digest(self.settings.model)  # folders may move, what is in them may not change
-        return {"settings": content, "prompts": critic_prompts_digest(), "rules": RULES_VERSION}
+        settings = {**self.settings.content, "model": self._model}
+        return {"settings": settings, "prompts": critic_prompts_digest(), "rules": RULES_VERSION}
+
+    @cached_property
+    def _model(self) -> str:
+        """The server's name of the model, or the hash of its folder, which may move but not change."""
+        return self.settings.model if self.settings.engine == "openai" else model_digest(self.settings.model)
 
     @property
     def cost(self) -> Cost:
@@ -152,11 +157,12 @@ class LlmCritic:
 
     def _opened(self) -> Asker:
         if self._asker is None:
+            said_by = {key: value for key, value in self.settings.content.items() if key not in HOW_IT_IS_READ}
             self._asker = Asker(
                 opened=self._open_engine(self.settings),
                 sampling=self.settings.sampling,
                 seed=self.settings.seed,
-                identity=short_hash(repr(sorted(self.identity["settings"].items()))),
+                identity=short_hash(json.dumps({**said_by, "model": self._model}, sort_keys=True)),
                 store=self._store,
             )
         return self._asker

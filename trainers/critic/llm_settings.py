@@ -12,6 +12,8 @@ from sdbench.tasks.sampling.engine import Engine
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.conditions import StrictModel
 
+HOW_IT_IS_READ = frozenset({"repairs", "max_rewrite_characters"})
+"""Settings that say what becomes of an answer, not what it says: answers that were kept serve when they change."""
 HOW_IT_IS_ASKED = frozenset({"base_url", "max_concurrent", "timeout_seconds", "attempts", "longest_pause_seconds"})
 """Settings that say where the model is and how long to wait for it, not what it says: they may change in a run."""
 

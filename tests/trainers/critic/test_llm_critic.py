@@ -80,6 +80,10 @@ def test_another_model_prompt_or_temperature_is_another_answer(tmp_path):
         critic.critiques(pairs, quote="whole")
         asked += 1
         assert len(engine.asked) == asked
+    strict = critic_on(engine, max_rewrite_characters=10, repairs=0)
+    strict.keep_answers_in(file)
+    assert strict.critiques([ATTEMPTS[WRONG]], quote="whole") == [Unbuilt("critic: the rewrite is too long")]
+    assert identity_of(strict) != identity_of(critic_on(engine))
     moved = critic_on(engine, base_url="http://elsewhere:2/v1", max_concurrent=3, timeout_seconds=5.0)
     moved.keep_answers_in(file)
     moved.critiques([ATTEMPTS[WRONG]], quote="whole")
