@@ -94,6 +94,17 @@ class TextSolutions:
         begin = results[0] if results else places[-1]
         return problem.solution[:begin] + pattern.sub(lambda _: wrong, problem.solution[begin:])
 
+    def every_form(self, problem: Problem) -> list[str | tuple[str, ...] | Unbuilt]:
+        """All forms of one problem's solution, for a digest."""
+        return [
+            self.start(problem, 0.5),
+            self.plan(problem, None),
+            self.criteria(problem),
+            self.response(problem),
+            self.paraphrase(problem),
+            self.falsified(problem),
+        ]
+
 
 def _steps(problem: Problem) -> list[str] | Unbuilt:
     if problem.solution is None:

@@ -31,6 +31,12 @@ SENTENCES = {
     "gap": "It stops too early. The next thing to write is:\n\n> {mended}",
 }
 _SENTINEL = "\x00"
+_DIGEST_PROBLEM = Problem(
+    id="digest",
+    text="What is twice the sum of 3 and 4?",
+    answer="14",
+    solution="The sum is 3 + 4 = <<3+4=7>>7.\nTwice that is 2 * 7 = <<2*7=14>>14.\n#### 14",
+)
 
 
 class TextWriter:
@@ -49,8 +55,9 @@ class TextWriter:
 
     @property
     def digest(self) -> str:
-        """Hash of all template files, of the sentences inside them, and of how steps are found."""
-        return short_hash("\x1f".join([templates_digest(), *SENTENCES.values(), self.splitter.name]))
+        """Hash of all template files, of the sentences inside them, and of how steps and solutions are read."""
+        forms = map(str, self.solutions.every_form(_DIGEST_PROBLEM))
+        return short_hash("\x1f".join([templates_digest(), *SENTENCES.values(), self.splitter.name, *forms]))
 
     def note(self, problem: Problem) -> str:
         """The wrapper with nothing in it."""

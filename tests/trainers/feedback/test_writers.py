@@ -8,9 +8,10 @@ import pytest
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
-from sdbench.trainers.feedback import nano_contexts, nano_writer, templates
+from sdbench.trainers.feedback import nano_contexts, nano_writer, templates, text_solutions, text_writer
 from sdbench.trainers.feedback.templates import TEMPLATE_FIELDS, read_template, templates_digest
 from sdbench.trainers.feedback.writers import NanoWriter, TextWriter, context_writer
+from sdbench.trainers.steps.splitters import step_splitter
 
 NANO = Problem(id="n", text="sum3:a3b8c9", answer="0")
 TEXT = Problem(id="t", text="What is 6 times 7?", answer="42")
@@ -89,3 +90,16 @@ def test_a_template_that_cannot_be_filled_is_refused_by_name(content: str, messa
 
 def test_a_dollar_sign_of_a_template_is_written_twice() -> None:
     assert read_template("critique", "version: 2\n\n$$5: $rewrite\n").body.substitute(rewrite="$x") == "$5: $x"
+
+
+def test_the_text_digest_follows_sentences_steps_and_solutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = TextWriter().digest
+    with monkeypatch.context() as patched:
+        patched.setitem(text_writer.SENTENCES, "gap", "Go on:")
+        assert TextWriter().digest != before
+    with monkeypatch.context() as patched:
+        patched.setattr(text_solutions, "BLANK", "?")
+        assert TextWriter().digest != before
+    tagged = TextWriter()
+    tagged.splitter = step_splitter("tags")
+    assert tagged.digest != before == TextWriter().digest
