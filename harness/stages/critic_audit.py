@@ -57,13 +57,16 @@ class AuditPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """How often something came, of how many; the limits are Wilson's, each attempt counting as one trial.
+    """How often something came, of how many attempts at how many problems.
 
-    Share and limits are None where there was nothing to count it on.
+    The limits are Wilson's. The unit is the problem: several attempts at one count as one trial, however alike they
+    are (sum of sizes squared over sum of squared sizes, Kish 1965, trials). Share and limits are None where there was
+    nothing to count it on.
     """
 
     count: int
     of: int
+    problems: int
     share: float | None = None
     low: float | None = None
     high: float | None = None
@@ -180,8 +183,7 @@ def summarise_marks(marks: Sequence[AuditMark], *, confidence: float = 0.95) -> 
     """Rates with intervals, and what there was no rewrite of."""
     rates = {}
     for name, _, of in _RATES:
-        values = [value for value in map(of, marks) if value is not None]
-        rates[name] = _rate(sum(values), len(values), confidence)
+        rates[name] = _rate([(mark.problem, of(mark)) for mark in marks], confidence)
     with_error = [mark for mark in marks if mark.first_error is not None]
     without = [mark for mark in marks if mark.first_error is None]
     harmonic_mean = None
@@ -195,11 +197,16 @@ def summarise_marks(marks: Sequence[AuditMark], *, confidence: float = 0.95) -> 
     )
 
 
-def _rate(count: int, of: int, confidence: float) -> Rate:
-    if not of:
-        return Rate(count=0, of=0)
-    low, high = wilson_limits(count / of, trials=of, quantile=t_quantile(float("inf"), confidence=confidence))
-    return Rate(count=count, of=of, share=count / of, low=low, high=high)
+def _rate(values: Sequence[tuple[str, bool | None]], confidence: float) -> Rate:
+    """The rate of what is true among the values of problems, None being no part of it."""
+    known = [(problem, value) for problem, value in values if value is not None]
+    if not known:
+        return Rate(count=0, of=0, problems=0)
+    sizes = Counter(problem for problem, _ in known)
+    count, of = sum(value for _, value in known), len(known)
+    trials = of**2 / sum(size**2 for size in sizes.values())
+    low, high = wilson_limits(count / of, trials=trials, quantile=t_quantile(float("inf"), confidence=confidence))
+    return Rate(count=count, of=of, problems=len(sizes), share=count / of, low=low, high=high)
 
 
 def _layout(name: str | None) -> StepLabelFormat:
@@ -266,6 +273,9 @@ def _print(plan: AuditPlan, result: AuditResult, stream: TextIO | None) -> None:
         limits = "-" if rate.share is None else f"{percent(rate.low)}-{percent(rate.high)}"
         table.add_row(title, percent(rate.share), limits, str(rate.count), str(rate.of))
     console.print(table)
+    problems = len({mark.problem for mark in result.marks})
+    if problems < len(result.marks):
+        console.print(Text(f"limits: of {problems} problems; attempts at one problem count as one trial"))
     if result.harmonic_mean is not None:
         console.print(Text(f"F1 of finding errors and leaving right attempts alone: {percent(result.harmonic_mean)}"))
     for title, counts in (("without a rewrite", result.unbuilt), ("rows left out", plan.left_out)):

@@ -80,16 +80,18 @@ def test_the_intervals_of_many_audits_keep_their_level_and_their_rates_have_no_b
         assert low < MEASURED[name] < high, (name, count, of)
 
 
+def mark(*, problem, first_error, **made):
+    return AuditMark(problem_id=f"an attempt at {problem}", problem=problem, first_error=first_error, **made)
+
+
 def test_rates_of_a_few_marks_worked_by_hand():
     marks = [
-        AuditMark(problem_id="a", first_error=1, error_found=True, prefix_kept=True, answer_leaked=True),
-        AuditMark(
-            problem_id="b", first_error=0, error_found=True, prefix_kept=True, answer_leaked=False, fix_right=False
-        ),
-        AuditMark(problem_id="c", first_error=2, error_found=False, prefix_kept=False),
-        AuditMark(problem_id="d", first_error=2, unbuilt="r"),
-        AuditMark(problem_id="e", first_error=None, false_alarm=False, prefix_kept=True),
-        AuditMark(problem_id="f", first_error=None, unbuilt="r"),
+        mark(problem="a", first_error=1, error_found=True, prefix_kept=True, answer_leaked=True),
+        mark(problem="b", first_error=0, error_found=True, prefix_kept=True, answer_leaked=False, fix_right=False),
+        mark(problem="c", first_error=2, error_found=False, prefix_kept=False),
+        mark(problem="d", first_error=2, unbuilt="r"),
+        mark(problem="e", first_error=None, false_alarm=False, prefix_kept=True),
+        mark(problem="f", first_error=None, unbuilt="r"),
     ]
     result = summarise_marks(marks)
     counted = {name: (rate.count, rate.of) for name, rate in result.rates.items()}
@@ -108,6 +110,17 @@ def test_rates_of_a_few_marks_worked_by_hand():
     assert result.rates["error_found"].high == pytest.approx(0.9385081, abs=1e-6)
     empty = summarise_marks([])
     assert (empty.rates["fix_right"].share, empty.rates["fix_right"].of, empty.harmonic_mean) == (None, 0, None)
+
+
+def test_attempts_at_one_problem_are_one_trial():
+    marks = [mark(problem="a", first_error=0, error_found=value) for value in (True, True, False)]
+    marks += [mark(problem="b", first_error=0, error_found=True)]
+    rate = summarise_marks(marks).rates["error_found"]
+    assert (rate.count, rate.of, rate.problems, rate.share) == (3, 4, 2, 0.75)
+    # 4 squared over 3 squared + 1 squared: 1.6 trials.
+    assert (rate.low, rate.high) == pytest.approx(wilson_limits(0.75, trials=1.6, quantile=1.959964), abs=1e-6)
+    one_each = [mark(problem=str(index), first_error=0, error_found=True) for index in range(4)]
+    assert summarise_marks(one_each).rates["error_found"].low > rate.low
 
 
 QUESTION = "She buys 3 boxes and 4 more, 12 pens in each. How many pens?"

@@ -15,6 +15,7 @@ from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.critic.scribe_rules import gives_answer_alone
 from sdbench.trainers.critic.step_labels import LabelledAttempt
+from sdbench.trainers.feedback.templates import short_hash
 from sdbench.trainers.feedback.types import ContextWriter, PrivilegedContext, Unbuilt
 from sdbench.trainers.feedback.writers import TextWriter
 from sdbench.trainers.rollout import Rollout
@@ -55,6 +56,7 @@ class AuditMark:
 
     Attributes:
         problem_id: whose attempt.
+        problem: short hash of the problem's text: what attempts at one problem have in common.
         first_error: the truth.
         unbuilt: why there is no rewrite.
         departs_at: the attempt's first piece that the rewrite does not keep; None where it keeps all.
@@ -67,6 +69,7 @@ class AuditMark:
     """
 
     problem_id: str
+    problem: str
     first_error: int | None
     unbuilt: str | None = None
     departs_at: int | None = None
@@ -148,7 +151,14 @@ def mark_rewrites(
     marks = []
     for case, found in zip(cases, read, strict=True):
         if isinstance(found, str):
-            marks.append(AuditMark(problem_id=case.problem.id, first_error=case.first_error, unbuilt=found))
+            marks.append(
+                AuditMark(
+                    problem_id=case.problem.id,
+                    problem=short_hash(case.problem.text),
+                    first_error=case.first_error,
+                    unbuilt=found,
+                )
+            )
         else:
             marks.append(_mark(case, found, _nano_right(case.nano, found) if case.nano else next(graded)))
     return marks
@@ -159,6 +169,7 @@ def _mark(case: AuditCase, found: Departure, rewrite_right: bool | None) -> Audi
     if case.first_error is None:
         return AuditMark(
             problem_id=case.problem.id,
+            problem=short_hash(case.problem.text),
             first_error=None,
             departs_at=departs_at,
             false_alarm=departs_at is not None,
@@ -172,6 +183,7 @@ def _mark(case: AuditCase, found: Departure, rewrite_right: bool | None) -> Audi
         leaked = gives_answer_alone(own, departed_from=wrong, nano=case.nano is not None)
     return AuditMark(
         problem_id=case.problem.id,
+        problem=short_hash(case.problem.text),
         first_error=case.first_error,
         departs_at=departs_at,
         error_found=error_found,
