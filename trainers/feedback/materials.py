@@ -53,6 +53,16 @@ class ShowsCriticSolution(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesGroupSize(Protocol):
+    """A feedback type that cannot be built in groups of two."""
+
+    @property
+    def least_group_size(self) -> int:
+        """The fewest rollouts of one problem in which it can be built at all."""
+        ...
+
+
 def check_needs(
     feedback: FeedbackType, *, has_solutions: bool, has_critic: bool, group_size: int, problem_count: int
 ) -> None:
@@ -70,12 +80,13 @@ def check_needs(
         UserError: names the type, what it lacks, and what to do.
     """
     needs, lacking = feedback.needs, None
+    least_group = feedback.least_group_size if isinstance(feedback, NamesGroupSize) else 2
     if Needs.SOLUTION in needs and not has_solutions:
         lacking = "worked solutions, and no training problem has one; add a field 'solution' to the data"
     elif Needs.CRITIQUE in needs and not has_critic:
         lacking = "a critic, and this run has none; name one, or leave the condition out"
-    elif Needs.PEERS in needs and group_size < 2:
-        lacking = f"other rollouts of the same group, and group_size is {group_size}; set it to 2 or more"
+    elif Needs.PEERS in needs and group_size < least_group:
+        lacking = f"other rollouts of the same group, and group_size is {group_size}; set it to {least_group} or more"
     elif Needs.OTHER_PROBLEM in needs and problem_count < 2:
         lacking = (
             f"another problem in every batch, and a step has {problem_count}; "

@@ -26,6 +26,7 @@ class PeerContrast:
 
     max_tokens: Annotated[int, Field(ge=1)] = DEFAULT_MAX_TOKENS
     needs: ClassVar[Needs] = Needs.PEERS
+    least_group_size: ClassVar[int] = 3
 
     @property
     def reveals(self) -> Reveals:

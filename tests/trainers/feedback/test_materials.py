@@ -230,6 +230,7 @@ def _check(feedback: FeedbackType, **changed: object) -> None:
         (make_feedback("step_aligned_critique"), {"has_critic": False}, "'step_aligned_critique' needs a critic"),
         (make_feedback("mismatched_critique"), {"has_critic": False}, "'mismatched_critique' needs a critic"),
         (make_feedback("mismatched_critique"), {"problem_count": 1}, "another problem in every batch.* has 1"),
+        (make_feedback("peer_contrast"), {"group_size": 2}, "group_size is 2; set it to 3 or more"),
         (Peers(), {"group_size": 1}, "'Peers' needs other rollouts of the same group, and group_size is 1"),
     ],
 )
