@@ -48,6 +48,7 @@ _ENVIRONMENT_DEFAULTS = {"VLLM_CONFIGURE_LOGGING": "0"}
 _ADAPTER_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _COLDEST, _HOTTEST = 0.01, 2.0  # vLLM draws anything colder at 0.01 and refuses anything hotter.
 _GIB = 1 << 30
+_BATCHED_TOKENS = 8192  # prompt tokens that one step reads, at least, without a GPU
 _CPU_BLOCK_TOKENS = 128
 
 
@@ -118,6 +119,9 @@ class VllmEngine:
         if on_cpu:
             needed = 0 if longest is None else _cache_bytes(config, tokens=longest, dtype=dtype)
             options["kv_cache_memory_bytes"] = int(max(2 * _GIB, needed) if cache_gib is None else cache_gib * _GIB)
+            # A prompt read in pieces draws a token after each and takes the draw back: a CPU's generator of its own
+            # seed cannot go back, and vLLM dies of it (0.32). So prompts are read whole.
+            options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(longest or 0, _BATCHED_TOKENS)}
         else:
             options |= {"gpu_memory_utilization": gpu_memory_share, "enable_sleep_mode": sleeps}
         if max_adapter_rank:

@@ -163,3 +163,13 @@ def test_weights_that_are_not_taken_over_are_an_error(nano, nano_hf):
     shallow.model.layers = shallow.model.layers[:-1]
     with pytest.raises(RuntimeError, match=r"did not take over \d+ weights, 'model\.layers\.3\."):
         nano.update_weights(shallow)
+
+
+def test_prompts_that_do_not_fit_one_step_are_read_whole(nano):
+    """In pieces, a CPU's generator of its own seed would have to go back, and the engine would die."""
+    words = nano.encode("sum4:a3b8c9d4>a3+b8=p1;")
+    prompts = [tuple(words[(start + place) % len(words)] for place in range(400)) for start in range(len(words))]
+    requests = [GroupRequest(prompt_ids=prompt, seeds=(seed,)) for seed in range(8) for prompt in prompts]
+    assert sum(len(request.prompt_ids) for request in requests) > 4 * 8192
+    groups = nano.generate(requests, SamplingSettings(max_tokens=4))
+    assert [len(group) for group in groups] == [1] * len(requests)
