@@ -8,6 +8,7 @@ from typing import Literal
 from sdbench.leaderboards.contrasts import Contrast
 from sdbench.leaderboards.schema import EvaluationSettings, ModelIdentity
 from sdbench.leaderboards.statistics import Interval
+from sdbench.tasks.information import Comparison
 from sdbench.tasks.outcome import Outcome
 
 BASE = "base"
@@ -77,7 +78,8 @@ class Row:
 
     Attributes:
         label: the condition's name, numbered where several rows bear it.
-        rank: place by macro avg@k among the rows that share its settings; None where it is not ranked.
+        rank: place by macro avg@k among the rows that share its settings and whose teachers were shown as much; None
+            where it is not ranked.
         unranked_reason: why it has no rank.
         training_seeds: of the checkpoints it stands for; empty for the base model.
         missing: training seeds that it should stand for as well; no number of the row has any part of them.
@@ -118,6 +120,7 @@ class Pair:
         contrast: None where the two may not be paired.
         holm_p: p value adjusted within the family.
         reason: why there is no contrast.
+        information: what the first's teacher is shown, held against the second's; None where one is not trained.
     """
 
     first: str
@@ -127,6 +130,7 @@ class Pair:
     contrast: Contrast | None
     holm_p: float | None
     reason: str | None
+    information: Comparison | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from sdbench.leaderboards.reading import check_result
 from sdbench.leaderboards.rows import RowScores, build_row, group_into_rows
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.information import compare_information
 
 
 def build_board(
@@ -116,7 +117,11 @@ def _labels(members: Sequence[Sequence[CheckpointResult]]) -> list[str]:
 
 
 def _rank(scored: Sequence[RowScores]) -> list[RowScores]:
-    """Rows by comparable block, then by macro, those without a rank last; equal macros share a rank."""
+    """Rows by comparable block, then by macro, those without a rank last.
+
+    A rank is a place among rows whose teachers are shown as much: unequal information is not ranked as equal. Equal
+    macros share a rank.
+    """
 
     def order(entry: RowScores) -> tuple[int, bool, float]:
         macro = entry.row.macro.interval
@@ -131,6 +136,7 @@ def _rank(scored: Sequence[RowScores]) -> list[RowScores]:
             mine = row.macro.interval.estimate
             rank = 1 + sum(
                 other.row.comparable == row.comparable
+                and compare_information(other.row.reveals, row.reveals) == "equal"
                 and other.row.unranked_reason is None
                 and other.row.macro.interval is not None
                 and other.row.macro.interval.estimate > mine + 1e-12

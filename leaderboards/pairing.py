@@ -12,6 +12,7 @@ from sdbench.leaderboards.board import MACRO, Family, Pair, Row
 from sdbench.leaderboards.comparing import why_not_comparable
 from sdbench.leaderboards.contrasts import Contrast, holm, paired_contrast
 from sdbench.leaderboards.rows import RowScores
+from sdbench.tasks.information import compare_information
 
 
 def build_pairs(
@@ -73,8 +74,16 @@ def _pair(a: RowScores, b: RowScores, tasks: Sequence[str], *, scope: str, famil
         contrast = paired_contrast(firsts, seconds, confidence=confidence)
     else:
         reason = "no problem that both could be graded on"
+    trained = a.row.spending is not None and b.row.spending is not None
     return Pair(
-        first=a.row.label, second=b.row.label, scope=scope, family=family, contrast=contrast, holm_p=None, reason=reason
+        first=a.row.label,
+        second=b.row.label,
+        scope=scope,
+        family=family,
+        contrast=contrast,
+        holm_p=None,
+        reason=reason,
+        information=compare_information(a.row.reveals, b.row.reveals) if trained else None,
     )
 
 

@@ -96,4 +96,5 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "p": contrast.p_value if contrast else None,
         "holm_p": pair.holm_p,
         "reason": pair.reason,
+        "information": pair.information,
     }

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sdbench.leaderboards.board import Board, Pair, Score
-from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, readings_title, shown_pairs, title
+from sdbench.leaderboards.render.summary import (
+    all_notes,
+    contrast_notes,
+    headline,
+    information_notes,
+    readings_title,
+    shown_pairs,
+    title,
+)
 from sdbench.leaderboards.render.text import (
     UNDEFINED,
     clean,
@@ -138,7 +146,7 @@ def _contrasts(board: Board) -> str:
         rows.append([escape(pair.first), escape(sign), escape(pair.second), *_pair_cells(pair)])
     level = f"{100 * board.confidence:.0f} % limits"
     table = markdown_table(["first", "", "second", "difference, points", level, "p", "Holm p"], rows, text_columns=3)
-    notes = " ".join([*contrast_notes(board), "~ is not told apart (Holm p 0.05 or more)."])
+    notes = " ".join([*contrast_notes(board), "~ is not told apart (Holm p 0.05 or more).", *information_notes(board)])
     return f"### Contrasts of the macro, paired by problem\n\n{table}\n\n{escape(notes)}"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sdbench.leaderboards.board import BASE, ONE_SEED_NOTE, Board, Pair, Row
+from sdbench.leaderboards.board import BASE, MACRO, ONE_SEED_NOTE, Board, Pair, Row
 from sdbench.leaderboards.render.text import ALPHA, p_text, percent, points, seeds_text
 
 MAX_PAIRS_SHOWN = 15
+TIE = 1e-12
 
 
 def title(board: Board) -> str:
@@ -45,8 +46,11 @@ def _leader(board: Board, ranked: list[Row]) -> str:
     if len(ranked) == 1:
         return f"{leader.label} stands alone: {score}."
     second = ranked[1]
-    if second.rank == 1:
-        *others, last = [row.label for row in ranked if row.rank == 1]
+    level = [
+        row.label for row in ranked if row.macro.interval and row.macro.interval.estimate > interval.estimate - TIE
+    ]
+    if len(level) > 1:
+        *others, last = level
         return f"{', '.join(others)} and {last} are level at {score}."
     pair = board.macro_pair(leader.label, second.label)
     if pair is None or pair.contrast is None:
@@ -79,6 +83,32 @@ def _against_base(board: Board, base: Row, others: list[Row]) -> list[str]:
     if unclear:
         sentences.append(f"Not told apart from {base.label}: {', '.join(unclear)}.")
     return sentences
+
+
+def information_notes(board: Board) -> list[str]:
+    """The partial order: who is clearly better, by what the two teachers were shown.
+
+    Only the first kind says that feedback was used better; the others were shown more, or something else.
+    """
+    kinds: dict[str, list[str]] = {"no more": [], "more": [], "other things": []}
+    for pair in board.pairs:
+        clear = pair.holm_p is not None and pair.holm_p < ALPHA
+        if pair.scope != MACRO or pair.contrast is None or not clear or pair.information is None:
+            continue
+        ahead = pair.contrast.estimate > 0
+        better, worse = (pair.first, pair.second) if ahead else (pair.second, pair.first)
+        if pair.information == "not_comparable":
+            kind = "other things"
+        else:
+            shown_more = pair.information == ("dominates" if ahead else "dominated")
+            kind = "more" if shown_more else "no more"
+        kinds[kind].append(f"{better} over {worse}")
+    heads = {
+        "no more": "Dominates (clearly better, its teacher shown no more)",
+        "more": "Clearly better, its teacher shown more",
+        "other things": "Clearly better, its teacher shown other things",
+    }
+    return [f"{heads[kind]}: {', '.join(named)}." for kind, named in kinds.items() if named]
 
 
 def readings_title(board: Board) -> str:

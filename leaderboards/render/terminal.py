@@ -13,7 +13,15 @@ from rich.text import Text
 
 from sdbench.leaderboards.board import BASE, Board, Row, Score
 from sdbench.leaderboards.render.intervals import ASCII, UNICODE, Axis, Glyphs, choose_axis, draw_axis, draw_interval
-from sdbench.leaderboards.render.summary import all_notes, contrast_notes, headline, readings_title, shown_pairs, title
+from sdbench.leaderboards.render.summary import (
+    all_notes,
+    contrast_notes,
+    headline,
+    information_notes,
+    readings_title,
+    shown_pairs,
+    title,
+)
 from sdbench.leaderboards.render.text import (
     UNDEFINED,
     clean,
@@ -74,9 +82,8 @@ class _Page:
         parts += self._section("What training spent, per seed (not built: contexts, over all seeds)", *self._spending())
         if shown_pairs(self.board):
             parts += self._section("Contrasts of the macro, points, paired by problem", self._contrasts())
-            parts.append(
-                self._small(" ".join([*contrast_notes(self.board), "~ is not told apart (Holm p 0.05 or more)."]))
-            )
+            family = " ".join([*contrast_notes(self.board), "~ is not told apart (Holm p 0.05 or more)."])
+            parts += map(self._small, [family, *information_notes(self.board)])
         parts += self._section(f"Benchmarks, avg@{self._k_text()} % and {self._level()} limits", *self._benchmarks())
         notes = all_notes(self.board)
         if notes:
@@ -152,7 +159,9 @@ class _Page:
         glyphs = self.glyphs
         line = (
             f"macro: mean of the benchmarks, avg@{self._k_text()} in %. {glyphs.point} mean, "
-            f"{glyphs.left}{glyphs.line}{glyphs.right} limits" + (f", {glyphs.reference} base." if has_base else ".")
+            f"{glyphs.left}{glyphs.line}{glyphs.right} limits"
+            + (f", {glyphs.reference} base. " if has_base else ". ")
+            + "#: place among those whose teachers are shown as much."
         )
         return Text(line, style="dim")
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sdbench.harness.cli import main
+from sdbench.trainers import plugins
+from sdbench.trainers.critic.catalogue import critic_registrations_undone
+from sdbench.trainers.feedback.registry import registrations_undone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +42,12 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
-    """Run one command in ``tmp_path`` through ``main``."""
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Called]]:
+    """Run one command in ``tmp_path`` through ``main``; what plug-ins register is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_loaded", {})
 
     def run(*arguments: str | Path) -> Called:
         capsys.readouterr()
@@ -49,4 +55,5 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         captured = capsys.readouterr()
         return Called(code=code, out=captured.out, err=captured.err)
 
-    return run
+    with registrations_undone(on_error_only=False), critic_registrations_undone(on_error_only=False):
+        yield run

@@ -10,7 +10,7 @@ from board_samples import NANO_GROUPS, NANO_TASKS, nano_results, problem, result
 from sdbench.leaderboards.board import MACRO, Board, Pair, Row
 from sdbench.leaderboards.building import build_board
 from sdbench.leaderboards.contrasts import holm, paired_contrast
-from sdbench.leaderboards.render.summary import title
+from sdbench.leaderboards.render.summary import information_notes, title
 from sdbench.leaderboards.statistics import mean_interval
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import Outcome
@@ -313,3 +313,36 @@ def test_benchmarks_may_have_samples_of_their_own() -> None:
     assert any("aime (k 2, 64 tokens / k 2, 32 tokens)" in note for note in apart.notes), apart.notes
     with pytest.raises(UserError, match=r"task 'aime', problem .* but k = 4"):
         build_board([result("first", tasks)])
+
+
+def test_unequal_information_is_not_ranked_as_equal() -> None:
+    """Rows stand in order of the macro; a place is one among rows shown as much, and the notes say who saw more."""
+    right, half, wrong = ({"one": [letters] * 30, "two": [letters] * 30} for letters in ("cccc", "ccww", "wwww"))
+    base = result("base", wrong, seed=None)
+    board = build_board(
+        [
+            base,
+            result("reward", right, reveals=("outcome",)),
+            result("reference", half, reveals=("answer", "solution")),
+            result("answer", wrong, reveals=("answer", "solution")),
+            result("labels", half, reveals=("step_labels",)),
+        ]
+    )
+    assert [(row.condition, row.rank) for row in board.rows] == [
+        ("reward", 1),
+        ("reference", 1),
+        ("labels", 1),
+        ("base", 1),
+        ("answer", 2),
+    ]
+    assert pair_of(board, "reward", "reference").information == "dominated"
+    assert pair_of(board, "reward", "base").information is None
+    assert information_notes(board) == [
+        "Dominates (clearly better, its teacher shown no more): reward over reference, reward over answer, "
+        "reference over answer.",
+        "Clearly better, its teacher shown other things: reward over labels, labels over answer.",
+    ]
+    swapped = build_board(
+        [result("reward", half, reveals=("outcome",)), result("reference", right, reveals=("answer", "solution"))]
+    )
+    assert information_notes(swapped) == ["Clearly better, its teacher shown more: reference over reward."]
