@@ -294,3 +294,11 @@ def test_recipe_file_that_is_no_toml_or_missing(tmp_path: Path) -> None:
         read_recipe(str(broken))
     with pytest.raises(UserError, match="No such file"):
         read_recipe(str(tmp_path / "none.toml"))
+
+
+def test_catalogue_has_every_type_once() -> None:
+    from sdbench.trainers.feedback.registry import feedback_names
+
+    recipe = resolve_recipe(read_recipe("catalogue"))
+    assert set(recipe.conditions) == set(feedback_names())
+    assert all(spec.feedback.name == name for name, spec in recipe.conditions.items())
