@@ -142,7 +142,7 @@ def test_answer_key(real_data: Path, tmp_path: Path, right: bool, outcome: Outco
 
 
 def test_planted_outcomes_are_recovered_exactly(real_data: Path, tmp_path: Path) -> None:
-    suite = get_suite("math12", data_dir=real_data).select(tasks=["available"])
+    suite = get_suite("math12", data_dir=real_data).select(tasks=["available"]).everywhere(k=5, max_tokens=None)
     planted = [
         Outcome.CORRECT,
         Outcome.WRONG,

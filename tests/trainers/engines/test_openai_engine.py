@@ -263,6 +263,15 @@ def test_the_key_is_in_no_log_and_no_error(caplog, capfd):
 
 
 def test_ctrl_c_keeps_what_was_drawn_and_does_not_wait():
+    # A shell that starts a job in the background has it ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        check_ctrl_c()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def check_ctrl_c():
     over = threading.Event()
 
     def reply(body, tries):
