@@ -69,8 +69,8 @@ _OLYMPIAD = Variant(
     error="error",
     tells=("is_multiple_answer", "answer_type"),
 )
-# Nobody says which of the 675 rows the set of 674 lacks. This one is left out: its gold is a sentence with conditions
-# in words, and prompt and gold lengths published for the 674 (evalscope) fit no other single row better.
+# Nobody says which of the 675 rows the set of 674 lacks. That it is this one is a judgement: its gold is a sentence
+# with conditions in words. Prompt and gold lengths published for the 674 (evalscope) do not settle it.
 _BEYOND_674 = {"1965": "one row over the set's 674; its gold is a sentence that no grader can compare"}
 
 VARIANTS: Mapping[str, tuple[Variant, ...]] = MappingProxyType(
