@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sdbench.harness.progress import Reporter
-from sdbench.harness.run_directory import ModelFolder, StepFolder, base_identity, write_result
+from sdbench.harness.run_directory import ModelFolder, base_identity, write_result
 from sdbench.harness.stages.curves import curve_recorder
 from sdbench.harness.stages.engine_apart import engine_with
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
@@ -21,6 +22,7 @@ from sdbench.trainers.checkpoints import load_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec
 from sdbench.trainers.feedback.nano_readability import unreadable_reason
 from sdbench.trainers.local.rollout_engine import RolloutEngine
+from sdbench.trainers.local.settings import TrainingRecord
 from sdbench.trainers.local.trainer import read_record
 from sdbench.trainers.models import load_policy
 
@@ -67,10 +69,15 @@ def run_condition(
         reporter.note(f"{name}: {failure.reason}; the run goes on without it")
         return
     for step in steps_to_score(plan, condition, folder, training_seed=training_seed):
-        _evaluate_step(
+        on_the_way = folder.step(step)
+        _score(
             plan,
             condition,
-            folder.step(step),
+            on_the_way,
+            loaded=load_step_checkpoint(
+                on_the_way.checkpoint, base=plan.base_path, dtype=plan.recipe.training.dtype, device=plan.base.device
+            ),
+            record=read_record(on_the_way.checkpoint),
             name=f"{name}, step {step}",
             training_seed=training_seed,
             grader=grader,
@@ -78,24 +85,18 @@ def run_condition(
             apart=apart,
         )
     # Scored last: its result is the marker that all of this is done.
-    model, tokenizer = load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device)
-    evaluate_model(
+    _score(
         plan,
+        condition,
         folder,
-        loaded=LoadedBase(model=model, tokenizer=tokenizer, device=plan.base.device),
-        name=condition.name,
-        shown_name=name,
+        loaded=load_policy(folder.checkpoint, dtype=plan.recipe.training.dtype, device=plan.base.device),
+        record=record,
+        name=name,
         training_seed=training_seed,
-        reveals=record.reveals,
-        training=summary_of(record, unreadable=_unreadable(plan, condition)),
         grader=grader,
         reporter=reporter,
         apart=apart,
     )
-
-
-def _unreadable(plan: RunPlan, condition: ConditionSpec) -> str | None:
-    return unreadable_reason(condition.feedback.name, condition.feedback.settings, base_digest=plan.hashes["base"])
 
 
 def training_name(plan: RunPlan, condition: str, training_seed: int) -> str:
@@ -103,21 +104,23 @@ def training_name(plan: RunPlan, condition: str, training_seed: int) -> str:
     return condition if len(plan.recipe.training_seeds) == 1 else f"{condition}, seed {training_seed}"
 
 
-def _evaluate_step(
+def _score(
     plan: RunPlan,
     condition: ConditionSpec,
-    folder: StepFolder,
+    folder: ModelFolder,
     *,
+    loaded: tuple[Any, Any],
+    record: TrainingRecord,
     name: str,
     training_seed: int,
     grader: Grader,
     reporter: Reporter,
     apart: RolloutEngine | None,
 ) -> None:
-    """Score a checkpoint on the way of a training."""
-    record = read_record(folder.checkpoint)
-    model, tokenizer = load_step_checkpoint(
-        folder.checkpoint, base=plan.base_path, dtype=plan.recipe.training.dtype, device=plan.base.device
+    """Score one checkpoint of a training, given as model and tokenizer."""
+    model, tokenizer = loaded
+    unreadable = unreadable_reason(
+        condition.feedback.name, condition.feedback.settings, base_digest=plan.hashes["base"]
     )
     evaluate_model(
         plan,
@@ -127,7 +130,7 @@ def _evaluate_step(
         shown_name=name,
         training_seed=training_seed,
         reveals=record.reveals,
-        training=summary_of(record, unreadable=_unreadable(plan, condition)),
+        training=summary_of(record, unreadable=unreadable),
         grader=grader,
         reporter=reporter,
         apart=apart,

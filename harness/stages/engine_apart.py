@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
 
 from sdbench.harness.stages.prepare import LoadedBase, RunPlan
 from sdbench.tasks.sampling.engine import Engine
-from sdbench.trainers.engines.hf import HfEngine
-
-if TYPE_CHECKING:
-    from sdbench.trainers.local.rollout_engine import RolloutEngine
+from sdbench.trainers.local.rollout_engine import LiveEngine, RolloutEngine
 
 
 @contextmanager
@@ -43,15 +39,6 @@ def engine_apart(plan: RunPlan) -> Iterator[RolloutEngine | None]:
         yield engine
 
 
-@contextmanager
-def engine_with(loaded: LoadedBase, apart: RolloutEngine | None) -> Iterator[Engine]:
+def engine_with(loaded: LoadedBase, apart: RolloutEngine | None) -> AbstractContextManager[Engine]:
     """The engine for a loaded model: the one apart with its weights, or the model itself."""
-    if apart is None:
-        yield HfEngine(loaded.model, loaded.tokenizer)
-        return
-    apart.wake()
-    apart.update_weights(loaded.model)
-    try:
-        yield apart
-    finally:
-        apart.sleep()
+    return LiveEngine(loaded.model, loaded.tokenizer, apart=apart).current(updates=0)
