@@ -78,6 +78,28 @@ class Suite:
             return sampling
         return replace(sampling, max_tokens=benchmark.default_max_tokens)
 
+    def most_samples(self, k: int) -> int:
+        """The most samples that a problem of any benchmark has."""
+        return max(self.k_of(benchmark, k) for benchmark in self.benchmarks)
+
+    def longest_completion(self, sampling: SamplingSettings) -> int:
+        """The highest token cap of any benchmark."""
+        return max(self.sampling_of(benchmark, sampling).max_tokens for benchmark in self.benchmarks)
+
+    @property
+    def with_own_numbers(self) -> tuple[Benchmark, ...]:
+        """The benchmarks that go by samples or a token cap of their own."""
+        return tuple(
+            benchmark
+            for benchmark in self.benchmarks
+            if benchmark.default_k is not None or benchmark.default_max_tokens is not None
+        )
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every problem of every benchmark, in order."""
+        return tuple(problem for benchmark in self.benchmarks for problem in benchmark.problems)
+
     def samples(self, k: int) -> int:
         """Samples of the whole suite, with ``k`` where a benchmark has no number of its own."""
         return sum(self.k_of(benchmark, k) * len(benchmark.problems) for benchmark in self.benchmarks)
@@ -110,7 +132,7 @@ class Suite:
     @property
     def data_lock(self) -> str:
         """Hash over every problem and gold answer of the suite."""
-        return data_lock(problem for benchmark in self.benchmarks for problem in benchmark.problems)
+        return data_lock(self.problems)
 
     def select(self, *, tasks: Sequence[str] | None = None, limit: int | None = None) -> Suite:
         """The suite cut down to some of its tasks and to the first ``limit`` problems of each.

@@ -23,14 +23,13 @@ def engine_apart(plan: RunPlan) -> Iterator[RolloutEngine | None]:
         return
     from sdbench.trainers.engines.vllm import VllmEngine
 
-    asked = [*plan.candidates, *(problem for part in plan.suite.benchmarks for problem in part.problems)]
+    asked = [*plan.candidates, *plan.suite.problems]
     asked += [] if plan.validation is None else plan.validation.problems
-    caps = [plan.suite.sampling_of(benchmark, plan.sampling).max_tokens for benchmark in plan.suite.benchmarks]
     longest = max(len(plan.prompt_format.student_prompt(problem)) for problem in asked)
     with VllmEngine(
         plan.base_path,
         dtype=training.dtype,
-        max_model_tokens=longest + max(training.max_completion_tokens, *caps),
+        max_model_tokens=longest + max(training.max_completion_tokens, plan.suite.longest_completion(plan.sampling)),
         gpu_memory_share=training.vllm.gpu_memory_share,
         cache_gib=training.vllm.cache_gib,
         sleeps=True,

@@ -90,16 +90,12 @@ def evaluate_checkpoint(
     chosen = suite.select(tasks=tasks, limit=limit)
     if k < 1:
         raise UserError(f"k = {k} samples nothing; give 1 or more")
-    most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
+    most = chosen.most_samples(k)
     if sampling.temperature == 0 and most > 1:
         raise UserError(
             f"temperature = 0 with k = {most} draws the same text {most} times; set k to 1 or a temperature above 0"
         )
-    own = {
-        benchmark.task: chosen.sampling_of(benchmark, sampling)
-        for benchmark in chosen.benchmarks
-        if benchmark.default_k is not None or benchmark.default_max_tokens is not None
-    }
+    own = {benchmark.task: chosen.sampling_of(benchmark, sampling) for benchmark in chosen.with_own_numbers}
     if (prompt_format is None) != (suite.prompt_kind == "nano"):
         raise ValueError(f"suite {suite.name!r} asks by {suite.prompt_kind!r} but prompt_format is {prompt_format!r}")
     prompts = _prompt_hash(suite, prompt_format)
@@ -140,8 +136,7 @@ def evaluate_checkpoint(
             engine=engine.name,
             own={
                 benchmark.task: TaskSampling(k=chosen.k_of(benchmark, k), max_tokens=own[benchmark.task].max_tokens)
-                for benchmark in chosen.benchmarks
-                if benchmark.task in own
+                for benchmark in chosen.with_own_numbers
             },
         ),
         training=training,

@@ -21,7 +21,6 @@ from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.tasks.errors import UserError
-from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.tasks.suites import Suite, get_suite
 from sdbench.trainers.model_folder import model_digest
@@ -77,7 +76,7 @@ def prepare_evaluation(
     chosen = get_suite(suite, data_dir=data_dir).select(tasks=tasks, limit=limit).thinking(thinking)
     chosen = chosen.everywhere(k=k, max_tokens=changes.max_tokens)
     k, drawn = chosen.default_k, changes.on_top_of(chosen.default_sampling)
-    most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
+    most = chosen.most_samples(k)
     if drawn.temperature == 0 and most > 1:
         raise UserError(f"--sampling temperature=0 with k = {most} draws one text {most} times; give --k 1")
     if names and len(names) != len(models):
@@ -100,8 +99,7 @@ def prepare_evaluation(
         "sampling": asdict(drawn),
         "own": {
             benchmark.task: [chosen.k_of(benchmark, k), chosen.sampling_of(benchmark, drawn).max_tokens]
-            for benchmark in chosen.benchmarks
-            if benchmark.default_k is not None or benchmark.default_max_tokens is not None
+            for benchmark in chosen.with_own_numbers
         },
         "data": chosen.data_lock,
         "engine": engine.name,
@@ -177,13 +175,7 @@ def _sampling_changes(texts: Sequence[str]) -> SamplingSection:
 def _check_model(suite: Suite, model: Path | str, engine: EngineChoice, *, thinking: bool) -> None:
     if engine.name != "openai":
         quieten_transformers()
-    check_engine(
-        engine, model=model, problems=_problems(suite), nano_form=suite.prompt_kind == "nano", thinking=thinking
-    )
-
-
-def _problems(suite: Suite) -> list[Problem]:
-    return [problem for benchmark in suite.benchmarks for problem in benchmark.problems]
+    check_engine(engine, model=model, problems=suite.problems, nano_form=suite.prompt_kind == "nano", thinking=thinking)
 
 
 def _device(engine: EngineChoice) -> str | None:
@@ -206,16 +198,14 @@ def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter
         reporter.note(f"{name}: evaluated before")
         return
     quieten_transformers()
-    problems = _problems(plan.suite)
     store = SampleStore(place.samples)
-    caps = [plan.suite.sampling_of(benchmark, plan.sampling).max_tokens for benchmark in plan.suite.benchmarks]
     with (
         engine_for_problems(
             plan.engine,
             model=model,
-            problems=problems,
+            problems=plan.suite.problems,
             nano_form=plan.suite.prompt_kind == "nano",
-            max_tokens=max(caps),
+            max_tokens=plan.suite.longest_completion(plan.sampling),
             thinking=plan.thinking,
         ) as (engine, prompt_format),
         MathGrader() as grader,

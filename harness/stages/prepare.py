@@ -325,7 +325,7 @@ def _evaluation(recipe: Recipe, heldout: Sequence[Problem]) -> tuple[Suite, int,
     chosen = chosen.everywhere(k=section.k, max_tokens=section.sampling.max_tokens)
     k = chosen.default_k
     sampling = section.sampling.on_top_of(suite.default_sampling)
-    most = max(chosen.k_of(benchmark, k) for benchmark in chosen.benchmarks)
+    most = chosen.most_samples(k)
     if sampling.temperature == 0 and most > 1:
         raise UserError(f"evaluation.sampling.temperature = 0 with k = {most} draws one text {most} times; set k = 1")
     return chosen, k, sampling
