@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from sdbench.harness.progress import Reporter, format_seconds, make_reporter
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.harness.stages.probe import Probe, TrainingProbe, run_probe
-from sdbench.harness.stages.trainings import TrainingTask, default_jobs
+from sdbench.harness.stages.trainings import training_tasks, trainings_at_once, unfinished
 from sdbench.harness.stages.workload import ConditionWork, EvaluationWork, Workload, workload_of
 from sdbench.leaderboards.render.text import count as short_count
 from sdbench.tasks.grading.math_grader import MathGrader
@@ -114,18 +114,8 @@ def show_dry_run(
         return
     with tempfile.TemporaryDirectory(prefix="sdbench-probe-") as folder, MathGrader() as grader:
         probe = run_probe(plan, work, folder=Path(folder), grader=grader, reporter=reporter or make_reporter())
-    _print(plan, work, estimate(plan, work, probe, jobs=_jobs(plan, jobs)), console)
-
-
-def _jobs(plan: RunPlan, jobs: int | None) -> int:
-    """Trainings at once, as ``run_trainings`` has them."""
-    left = [
-        TrainingTask(condition=spec.name, training_seed=seed)
-        for seed in plan.recipe.training_seeds
-        for spec in plan.conditions
-        if not plan.directory.condition(spec.name, seed).results.is_file()
-    ]
-    return max(1, min(len(left), default_jobs(plan, left) if jobs is None else jobs))
+    at_once = trainings_at_once(plan, unfinished(plan, training_tasks(plan)), jobs)
+    _print(plan, work, estimate(plan, work, probe, jobs=at_once), console)
 
 
 def estimate(plan: RunPlan, work: Workload, probe: Probe, *, jobs: int) -> Estimate:

@@ -21,7 +21,7 @@ from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import Purpose, RunPlan
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.harness.stages.rates import write_tuning
-from sdbench.harness.stages.trainings import TrainingTask, run_trainings
+from sdbench.harness.stages.trainings import run_trainings, training_tasks
 from sdbench.leaderboards.board import BASE
 from sdbench.tasks.grading.math_grader import MathGrader
 
@@ -55,12 +55,16 @@ def _run_stages(plan: RunPlan, jobs: int | None, log: Path, reporter: Reporter) 
             problems = make_pool(plan, engine=engine, grader=grader, reporter=reporter)
         evaluate_model(plan, directory.base, loaded=base, name=BASE, grader=grader, reporter=reporter, apart=apart)
         diagnose_base(plan, grader=grader, reporter=reporter)
-        tasks = [
-            TrainingTask(condition=condition.name, training_seed=seed)
-            for seed in plan.recipe.training_seeds
-            for condition in plan.conditions
-        ]
-        run_trainings(plan, tasks, jobs=jobs, problems=problems, grader=grader, log=log, reporter=reporter, apart=apart)
+        run_trainings(
+            plan,
+            training_tasks(plan),
+            jobs=jobs,
+            problems=problems,
+            grader=grader,
+            log=log,
+            reporter=reporter,
+            apart=apart,
+        )
     cost = critic_cost(plan.critics)
     if cost is not None:
         directory.write_manifest(critic_cost=cost)

@@ -39,6 +39,27 @@ class TrainingProcessError(Exception):
     """A training failed in its own process; the log that it names has the traceback."""
 
 
+def training_tasks(plan: RunPlan) -> list[TrainingTask]:
+    """Every training of a run's call, in the order that they are done in."""
+    return [
+        TrainingTask(condition=condition.name, training_seed=seed)
+        for seed in plan.recipe.training_seeds
+        for condition in plan.conditions
+    ]
+
+
+def unfinished(plan: RunPlan, tasks: Sequence[TrainingTask]) -> list[TrainingTask]:
+    """Those without a result in the run folder."""
+    return [
+        task for task in tasks if not plan.directory.condition(task.condition, task.training_seed).results.is_file()
+    ]
+
+
+def trainings_at_once(plan: RunPlan, left: Sequence[TrainingTask], jobs: int | None) -> int:
+    """How many of the trainings that are left are done at once; ``jobs`` None is as many as ``default_jobs`` gives."""
+    return max(1, min(len(left), default_jobs(plan, left) if jobs is None else jobs))
+
+
 def default_jobs(plan: RunPlan, tasks: Sequence[TrainingTask]) -> int:
     """Trainings at once: as many as the processors allow, on a CPU whose threads the recipe fixes; else one.
 
@@ -86,10 +107,8 @@ def run_trainings(
         UserError: a training cannot be done with these settings.
         TrainingProcessError: one failed unexpectedly in its process, or its process died.
     """
-    left = [
-        task for task in tasks if not plan.directory.condition(task.condition, task.training_seed).results.is_file()
-    ]
-    at_once = min(len(left), default_jobs(plan, left) if jobs is None else jobs)
+    left = unfinished(plan, tasks)
+    at_once = trainings_at_once(plan, left, jobs)
     if at_once > 1:
         for task in tasks:
             if task not in left:
