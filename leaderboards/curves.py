@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -55,11 +55,16 @@ class Curve:
     @property
     def best_step(self) -> int | None:
         """The step that validation would choose: the earliest with the highest accuracy."""
-        known = [(value, step) for value, step in zip(self.accuracy, self.steps, strict=True) if value is not None]
-        if not known:
-            return None
-        highest = max(value for value, _ in known)
-        return min(step for value, step in known if value >= highest - _TIE)
+        return earliest_highest(dict(zip(self.steps, self.accuracy, strict=True)))
+
+
+def earliest_highest(values: Mapping[int, float | None]) -> int | None:
+    """The step with the highest value, the earliest of equals; None where no value is defined."""
+    known = {step: value for step, value in values.items() if value is not None}
+    if not known:
+        return None
+    highest = max(known.values())
+    return min(step for step, value in known.items() if value >= highest - _TIE)
 
 
 def read_curve(path: Path, *, condition: str, training_seed: int) -> SeedCurve:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sdbench.leaderboards.curves import earliest_highest
 from sdbench.leaderboards.rows import build_row
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.leaderboards.scores import mean_of_all, mean_of_known, score_checkpoint
 from sdbench.leaderboards.statistics import Interval
-
-_TIE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +68,13 @@ class SelectionTable:
 
 def chosen_step(validation: Mapping[int, float | None], *, kept: Sequence[int]) -> int | None:
     """The kept step with the highest macro on validation problems, the earliest of equals; None where none has one."""
-    known = {step: value for step in kept if (value := validation.get(step)) is not None}
-    if not known:
-        return None
-    highest = max(known.values())
-    return min(step for step, value in known.items() if value >= highest - _TIE)
+    return earliest_highest({step: validation.get(step) for step in kept})
 
 
 def best_step(results: Mapping[int, CheckpointResult], *, kept: Sequence[int]) -> int | None:
     """The kept step with the highest macro on the benchmarks themselves; None where a kept step is not scored."""
-    macros = {step: _macro(results[step]) for step in kept if step in results}
-    known = {step: value for step, value in macros.items() if value is not None}
-    if len(known) < len(kept):
-        return None
-    highest = max(known.values())
-    return min(step for step, value in known.items() if value >= highest - _TIE)
+    macros = {step: _macro(results[step]) if step in results else None for step in kept}
+    return None if None in macros.values() else earliest_highest(macros)
 
 
 def compare_rules(seeds: Sequence[SeedCheckpoints], *, confidence: float = 0.95) -> SelectionTable | None:
