@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sdbench.leaderboards.advantage_spread import Spread, StepSummary, by_distance, by_step, spread_of
 from sdbench.leaderboards.clustered import Clusters, Statistic, auroc, ratio_of_sums
 from sdbench.leaderboards.statistics import Array
 from sdbench.tasks.outcome import Outcome
@@ -44,7 +45,7 @@ class Readability:
 
 @dataclass(frozen=True, kw_only=True)
 class AdvantageSummary:
-    """One condition. Statistics of token classes are over the tokens with step truth, undefined where there are none.
+    """One condition. Statistics of token classes are over the tokens with verdicts, undefined where there are none.
 
     Attributes:
         label: what the row is called.
@@ -52,7 +53,8 @@ class AdvantageSummary:
         rollouts: all that were drawn.
         unbuilt: rollouts without a context, by reason.
         outcomes: of the rollouts that have one.
-        unclassified: rollouts that have a context, but no step truth.
+        unclassified: rollouts that have a context, but neither step truth nor a critic's verdict.
+        marked_by: rollouts that have a context and verdicts, by who gave these.
         advantage: mean A of every class of tokens.
         advantage_all: mean A of all tokens.
         error_advantage: mean A of the very tokens that the first errors lie in.
@@ -63,6 +65,10 @@ class AdvantageSummary:
         large_on_correct: share of the tokens of correct steps with \\|A\\| > 0.5.
         divergence: mean exact divergence per token, of all tokens.
         class_divergence: the same of every class.
+        student_entropy, teacher_entropy: mean per token, in nats.
+        spread: over how many tokens of a rollout the divergence is spread.
+        steps: means by the step's number.
+        distances: means by the step's distance from the first wrong one.
     """
 
     label: str
@@ -71,6 +77,7 @@ class AdvantageSummary:
     unbuilt: dict[str, int]
     outcomes: dict[str, int]
     unclassified: int
+    marked_by: dict[str, int]
     advantage: dict[TokenClass, Statistic]
     advantage_all: Statistic
     error_advantage: Statistic
@@ -81,6 +88,11 @@ class AdvantageSummary:
     large_on_correct: Statistic
     divergence: Statistic
     class_divergence: dict[TokenClass, Statistic]
+    student_entropy: Statistic
+    teacher_entropy: Statistic
+    spread: Spread
+    steps: tuple[StepSummary, ...]
+    distances: tuple[StepSummary, ...]
     readability: Readability
 
     @property
@@ -116,6 +128,10 @@ def summarise_advantages(
     negative_N = np.where(table.class_N != "", np.maximum(0.0, -table.advantage_N), 0.0)
     results = table.with_role(TokenRole.RESULT)
     every = np.ones_like(correct)
+    heard = ~np.isnan(table.teacher_entropy_N)
+    numbers = _problem_numbers(records)
+    problem_R = np.array([numbers[record.problem_id] for record in records], dtype=np.intp)
+    scored = [(record.tokens, numbers[record.problem_id]) for record in records if record.tokens is not None]
     return AdvantageSummary(
         label=header.condition if label is None else label,
         header=header,
@@ -126,6 +142,7 @@ def summarise_advantages(
             for outcome in Outcome
         },
         unclassified=sum(record.tokens is not None and record.tokens.marks is None for record in records),
+        marked_by=dict(sorted(Counter(tokens.marked_by for tokens, _ in scored if tokens.marks is not None).items())),
         advantage={name: masked(table.advantage_N, table.in_class(name)) for name in TokenClass},
         advantage_all=masked(table.advantage_N, every),
         error_advantage=masked(table.advantage_N, table.error_N),
@@ -148,16 +165,27 @@ def summarise_advantages(
         ),
         divergence=masked(table.divergence_N, every),
         class_divergence={name: masked(table.divergence_N, table.in_class(name)) for name in TokenClass},
+        student_entropy=masked(table.student_entropy_N, every),
+        teacher_entropy=masked(table.teacher_entropy_N, heard),
+        spread=spread_of(
+            [tokens.divergences for tokens, _ in scored],
+            np.array([problem for _, problem in scored], dtype=np.intp),
+            confidence=confidence,
+        ),
+        steps=by_step(records, problem_R, confidence=confidence),
+        distances=by_distance(records, problem_R, confidence=confidence),
         readability=_readability(records, confidence=confidence),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Tokens:
-    """All scored tokens of a condition end to end; those without step truth have no class, no role and no error."""
+    """All scored tokens of a condition end to end; those without a verdict have no class, no role and no error."""
 
     advantage_N: Array
     divergence_N: Array
+    student_entropy_N: Array
+    teacher_entropy_N: Array
     problem_N: Clusters
     class_N: npt.NDArray[np.str_]
     role_N: npt.NDArray[np.str_]
@@ -168,6 +196,8 @@ class _Tokens:
         numbers = _problem_numbers(records)
         advantages: list[float] = []
         divergences: list[float] = []
+        entropies: list[float] = []
+        heard: list[float] = []
         problems: list[int] = []
         classes: list[str] = []
         roles: list[str] = []
@@ -179,6 +209,8 @@ class _Tokens:
             size = len(tokens.token_ids)
             advantages += tokens.advantages
             divergences += tokens.divergences
+            entropies += tokens.student_entropies
+            heard += (np.nan,) * size if tokens.teacher_entropies is None else tokens.teacher_entropies
             problems += [numbers[record.problem_id]] * size
             marks = tokens.marks
             classes += [""] * size if marks is None else [mark.token_class.value for mark in marks]
@@ -187,6 +219,8 @@ class _Tokens:
         return cls(
             advantage_N=np.array(advantages, dtype=np.float64),
             divergence_N=np.array(divergences, dtype=np.float64),
+            student_entropy_N=np.array(entropies, dtype=np.float64),
+            teacher_entropy_N=np.array(heard, dtype=np.float64),
             problem_N=np.array(problems, dtype=np.intp),
             class_N=np.array(classes, dtype=np.str_),
             role_N=np.array(roles, dtype=np.str_),

@@ -12,13 +12,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import Outcome
 
 FORMAT_VERSION = 1
 KIND = "token_advantages"
+OUTSIDE = -1
+"""The step number of a token that stands in no step."""
+MarkSource = Literal["step_truth", "critic"]
+"""Who says what a token's step is worth: exact truth, or a critic, which points at whole steps and may err."""
 
 
 class TokenClass(StrEnum):
@@ -109,7 +113,11 @@ class ScoredTokens:
         teacher_logprobs: of the sampled token, with it.
         divergences: between the two distributions, over the whole vocabulary.
         student_entropies: in nats.
-        marks: step truth; None where it is not known.
+        marks: what each token's step is worth; None where nobody says.
+        teacher_entropies: in nats; None in records that were written before they were measured.
+        steps: which step of the splitter's each token lies in, from 0, ``OUTSIDE`` where in none; None where the tokens
+            do not spell the text, or the records are older than this.
+        marked_by: who says so, where there are marks.
     """
 
     token_ids: tuple[int, ...]
@@ -119,11 +127,17 @@ class ScoredTokens:
     divergences: tuple[float, ...]
     student_entropies: tuple[float, ...]
     marks: tuple[TokenMark, ...] | None
+    teacher_entropies: tuple[float, ...] | None = None
+    steps: tuple[int, ...] | None = None
+    marked_by: MarkSource = "step_truth"
 
     def __post_init__(self) -> None:
-        lengths = {len(value) for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        values = [getattr(self, field.name) for field in fields(self) if field.name != "marked_by"]
+        lengths = {len(value) for value in values if value is not None}
         if len(lengths) != 1:
             raise ValueError(f"per-token values of different lengths: {sorted(lengths)}")
+        if self.marked_by not in get_args(MarkSource):
+            raise ValueError(f"marks are by {self.marked_by!r}, not by one of {', '.join(get_args(MarkSource))}")
 
     @property
     def advantages(self) -> tuple[float, ...]:
@@ -208,6 +222,9 @@ def _row(record: TokenRecord) -> dict[str, Any]:
         "advantages": [round(advantage, 6) for advantage in tokens.advantages],
         "divergences": tokens.divergences,
         "student_entropies": tokens.student_entropies,
+        "teacher_entropies": tokens.teacher_entropies,
+        "steps": tokens.steps,
+        "marked_by": None if marks is None else tokens.marked_by,
         "classes": None if marks is None else [mark.token_class.value for mark in marks],
         "roles": None if marks is None else [mark.role.value for mark in marks],
         "step_starts": None if marks is None else [index for index, mark in enumerate(marks) if mark.step_start],
@@ -248,6 +265,9 @@ def _tokens(row: dict[str, Any]) -> ScoredTokens:
         divergences=tuple(row["divergences"]),
         student_entropies=tuple(row["student_entropies"]),
         marks=marks,
+        teacher_entropies=None if (heard := row.get("teacher_entropies")) is None else tuple(heard),
+        steps=None if (steps := row.get("steps")) is None else tuple(steps),
+        marked_by=row.get("marked_by") or "step_truth",
     )
     for index, (stated, derived) in enumerate(zip(row["advantages"], tokens.advantages, strict=True)):
         if not math.isclose(stated, derived, abs_tol=1e-6):

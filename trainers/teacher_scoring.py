@@ -17,10 +17,15 @@ from sdbench.trainers.teacher import Teacher
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherScores:
-    """Per-token values over the batch's completion tokens laid end to end, and the tokens that the teacher read."""
+    """Per-token values over the batch's completion tokens laid end to end, and what the teacher saw of them."""
 
     values: ChunkedResult
-    teacher_tokens: int
+    view: TeacherView
+
+    @property
+    def teacher_tokens(self) -> int:
+        """Tokens that the teacher read."""
+        return self.view.tokens
 
 
 def score_against_teacher(
@@ -63,7 +68,7 @@ def score_against_teacher(
         chunk_tokens=chunk_tokens,
         behaviour_logprobs_N=behaviour_logprobs_N,
     )
-    return TeacherScores(values=values, teacher_tokens=seen.tokens)
+    return TeacherScores(values=values, view=seen)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,12 @@ from typing import Any
 import torch
 
 from sdbench.tasks.grading.verdict import GradeItem, Grader, outcome_of
-from sdbench.tasks.nano.problems import parse_problem
-from sdbench.tasks.nano.token_classes import mark_tokens
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.engine import Completion, GroupRequest, Progress
 from sdbench.tasks.sampling.seeds import sample_seed
 from sdbench.tasks.sampling.settings import SamplingSettings
-from sdbench.tasks.token_records import RecordHeader, ScoredTokens, TeacherGeneration, TokenMark, TokenRecord
+from sdbench.tasks.token_records import RecordHeader, ScoredTokens, TeacherGeneration, TokenRecord
 from sdbench.trainers.conditions import AntiDistillationSettings, ConditionSpec, DistillationSettings
 from sdbench.trainers.critic.critic import Critic
 from sdbench.trainers.engines.hf import HfEngine, max_positions
@@ -32,11 +30,13 @@ from sdbench.trainers.local.contexts import Lesson, TeacherLessons
 from sdbench.trainers.local.policy import compute_context
 from sdbench.trainers.local.rollouts import Draw, Group, draw_completions, grade_groups
 from sdbench.trainers.local.settings import LocalTrainerSettings
+from sdbench.trainers.objectives.chunked import chunked_logprobs
 from sdbench.trainers.prompting import PromptFormat
 from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.scoring import causal_lm, collate, microbatches, output_head
 from sdbench.trainers.teacher import Teacher
 from sdbench.trainers.teacher_scoring import score_against_teacher
+from sdbench.trainers.token_marks import MarkedTokens, mark_rollouts
 
 # Diagnostics are of the model itself, whatever temperature a run samples and trains at.
 DIAGNOSTIC_TEMPERATURE = 1.0
@@ -61,7 +61,10 @@ class Checkpoint:
 
 
 class Diagnoser:
-    """Draws a checkpoint's rollouts once and measures one condition after another on them."""
+    """Draws a checkpoint's rollouts once, or takes given ones, and measures one condition after another on them.
+
+    ``judge``: the critic that says where rollouts without step truth go wrong; None leaves these unjudged.
+    """
 
     def __init__(
         self,
@@ -73,12 +76,21 @@ class Diagnoser:
         settings: LocalTrainerSettings,
         grader: Grader,
         critic: Critic | None,
+        judge: Critic | None = None,
+        rollouts: Sequence[Rollout] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._checkpoint, self._settings, self._grader, self._critic = checkpoint, settings, grader, critic
         self._problems, self._samples, self._seed, self._progress = problems, samples, seed, progress
         self._engine = HfEngine(causal_lm(checkpoint.model), checkpoint.tokenizer)
-        self._groups = self._draw()
+        self._groups = self._draw() if rollouts is None else _grouped(problems, rollouts)
+        self._marked = mark_rollouts(
+            [(group.problem, rollout) for group in self._groups for rollout in group.rollouts],
+            tokenizer=checkpoint.tokenizer,
+            writer=context_writer(checkpoint.prompt_format.name),
+            critic=judge,
+        )
+        self._drawn_here = rollouts is None
         self._alone = self._teacher_alone()
 
     def diagnose(
@@ -123,8 +135,8 @@ class Diagnoser:
             sampling_temperature=self._settings.temperature,
             divergence=divergence.divergence,
             prompt_digest=self._checkpoint.prompt_format.digest,
-            problems=len(self._problems),
-            samples=self._samples,
+            problems=len(self._groups),
+            samples=max((len(group.rollouts) for group in self._groups), default=0),
             seed=self._seed,
         )
         return header, records
@@ -157,7 +169,7 @@ class Diagnoser:
                 [row.student_prompt for row in rows], completions, device=output_head(model).weight.device
             )
             with torch.no_grad(), compute_context(self._settings):
-                values = score_against_teacher(
+                scores = score_against_teacher(
                     model=model,
                     teacher=self._checkpoint.teacher,
                     student=student,
@@ -166,7 +178,15 @@ class Diagnoser:
                     temperature=DIAGNOSTIC_TEMPERATURE,
                     settings=divergence,
                     chunk_tokens=chunk_tokens,
-                ).values
+                )
+                _, teacher_entropy_N = chunked_logprobs(
+                    hidden_ND=scores.view.hidden_ND,
+                    head=scores.view.head,
+                    sampled_ids_N=student.targets_BT[student.mask_BT],
+                    temperature=DIAGNOSTIC_TEMPERATURE,
+                    chunk_tokens=chunk_tokens,
+                )
+            values = scores.values
             lengths = [len(completion) for completion in completions]
             columns = [
                 _cut(tensor, lengths)
@@ -175,19 +195,23 @@ class Diagnoser:
                     values.teacher_logprobs_N,
                     values.divergence_N,
                     values.student_entropy_N,
+                    teacher_entropy_N,
                 )
             ]
-            for at, students, teachers, divergences, entropies in zip(chosen, *columns, strict=True):
+            for at, students, teachers, divergences, entropies, seen in zip(chosen, *columns, strict=True):
                 index = built[at][0]
-                texts = token_texts(self._checkpoint.tokenizer, lessons[index].rollout.token_ids)
+                marked: MarkedTokens = self._marked[index]
                 scored[index] = ScoredTokens(
                     token_ids=lessons[index].rollout.token_ids,
-                    token_texts=texts,
+                    token_texts=marked.texts,
                     student_logprobs=students,
                     teacher_logprobs=teachers,
                     divergences=divergences,
                     student_entropies=entropies,
-                    marks=_marks(lessons[index].problem, lessons[index].rollout, texts, self._special_texts()),
+                    marks=marked.marks,
+                    teacher_entropies=seen,
+                    steps=marked.steps,
+                    marked_by=marked.marked_by,
                 )
         return scored
 
@@ -207,9 +231,9 @@ class Diagnoser:
         return grade_groups(draws, completions, grader=self._grader, group_size=self._samples)
 
     def _teacher_alone(self) -> list[Outcome]:
-        """What the teacher's weights make of each problem without context; a live teacher has just shown it."""
+        """What the teacher's weights make of each problem without context; where they drew, they have shown it."""
         rollouts = [(group.problem, rollout) for group in self._groups for rollout in group.rollouts]
-        if self._checkpoint.teacher_digest == LIVE:
+        if self._checkpoint.teacher_digest == LIVE and self._drawn_here:
             return [rollout.outcome for _, rollout in rollouts]
         asked = [
             (problem, rollout.sample_index, self._checkpoint.prompt_format.student_prompt(problem))
@@ -266,25 +290,14 @@ class Diagnoser:
     def _sampling(self) -> SamplingSettings:
         return SamplingSettings(temperature=self._settings.temperature, max_tokens=self._settings.max_completion_tokens)
 
-    def _special_texts(self) -> frozenset[str]:
-        return frozenset(self._checkpoint.tokenizer.all_special_tokens)
 
-
-def token_texts(tokenizer: Any, token_ids: Sequence[int]) -> tuple[str, ...]:
-    """Each token decoded by itself, special tokens by name."""
-    return tuple(tokenizer.batch_decode([[token] for token in token_ids], clean_up_tokenization_spaces=False))
-
-
-def _marks(
-    problem: Problem, rollout: Rollout, texts: Sequence[str], special: frozenset[str]
-) -> tuple[TokenMark, ...] | None:
-    """Step truth, where the problem has it and the tokens' texts are exactly the rollout's."""
-    try:
-        nano = parse_problem(problem.text)
-    except ValueError:
-        return None
-    written = ["" if text in special else text for text in texts]
-    return mark_tokens(nano, written) if "".join(written) == rollout.text else None
+def _grouped(problems: Sequence[Problem], rollouts: Sequence[Rollout]) -> list[Group]:
+    """Given rollouts by problem, in the order of the problems; those of other problems are not measured."""
+    groups = [
+        Group(problem=problem, rollouts=tuple(r for r in rollouts if r.problem_id == problem.id))
+        for problem in problems
+    ]
+    return [group for group in groups if group.rollouts]
 
 
 def _measured(condition: ConditionSpec) -> DistillationSettings:

@@ -55,6 +55,10 @@ def _plain(value: float) -> str:
     return f"{value:.3f}"
 
 
+def _tokens(value: float) -> str:
+    return f"{value:.1f}"
+
+
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
@@ -93,6 +97,15 @@ _SECTIONS = (
         ),
     ),
     _Section(
+        title="How far it spreads, and how sure both are (entropy in nats)",
+        columns=(
+            _Column(head="tokens changed,\neffective", of=lambda row: row.spread.tokens, write=_tokens),
+            _Column(head="of the\ntokens, %", of=lambda row: row.spread.share, write=_percent),
+            _Column(head="entropy,\nstudent", of=lambda row: row.student_entropy, write=_plain),
+            _Column(head="entropy,\nteacher", of=lambda row: row.teacher_entropy, write=_plain),
+        ),
+    ),
+    _Section(
         title="Can the teacher read its context? Its accuracy when it generates, %",
         columns=(
             _Column(head="without", of=lambda row: row.readability.alone, write=_percent),
@@ -105,6 +118,7 @@ _LEGEND = (
     "at the error: the tokens that the first errors lie in. right results: result digits of correct steps.",
     "AUROC: how well -A ranks those error tokens above all tokens of correct steps; results: among result digits.",
     "negative on correct: share of the sum of -A, where A < 0, that lies on correct steps.",
+    "tokens changed: exp of the entropy of each token's share of its rollout's divergence; 1 is one token alone.",
 )
 
 
@@ -250,7 +264,14 @@ def _notes(summaries: Sequence[AdvantageSummary], *, ascii_only: bool) -> list[s
             reasons = ", ".join(f"{reason} ({number:,})" for reason, number in row.unbuilt.items())
             notes.append(f"{row.label}: contexts that could not be built: {reasons}.")
         if row.unclassified:
-            notes.append(f"{row.label}: {row.unclassified:,} rollouts have no step truth.")
+            notes.append(f"{row.label}: {row.unclassified:,} rollouts have no step truth and no critic's verdict.")
+        if by_critic := row.marked_by.get("critic"):
+            notes.append(
+                f"{row.label}: in {by_critic:,} rollouts the errors are a critic's, which may err; it points at steps, "
+                "so every token of one counts as the error."
+            )
+        if row.spread.unchanged:
+            notes.append(f"{row.label}: {row.spread.unchanged:,} rollouts have no divergence at all.")
     return [clean(note, ascii_only=ascii_only) for note in notes]
 
 
