@@ -50,6 +50,11 @@ VARIANTS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ),
     ("step_aligned_critique", {"quote": "none"}),
     ("step_aligned_critique", {"quote": "whole"}),
+    *(
+        ("step_aligned_critique", {"path": path, "notation": notation, "quote": quote})
+        for path, notation in (("own", "words"), ("other", "solver"), ("other", "words"))
+        for quote in ("none", "up_to_error", "whole")
+    ),
     ("mismatched_critique", {"quote": "none"}),
     ("mismatched_critique", {"quote": "whole"}),
     ("rubric", {"with_answer": False}),

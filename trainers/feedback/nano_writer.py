@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import get_args
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.nano.problems import NanoProblem, parse_problem
+from sdbench.tasks.nano.step_truth import judge_trace
 from sdbench.tasks.nano.traces import ANSWER_MARK, Notation, execute, read_steps
 from sdbench.tasks.outcome import FinishReason, Outcome
 from sdbench.tasks.problem import Problem
@@ -23,7 +25,9 @@ from sdbench.trainers.feedback.nano_contexts import (
     write_context,
 )
 from sdbench.trainers.feedback.nano_solutions import NanoSolutions
+from sdbench.trainers.feedback.reasons import FOREIGN_CRITIQUE, NO_PROCEDURE
 from sdbench.trainers.feedback.templates import short_hash
+from sdbench.trainers.feedback.types import CritiqueNotation, CritiquePath, Unbuilt
 from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.steps.departure import Departure, find_departure
 from sdbench.trainers.steps.splitters import NanoSplitter
@@ -128,6 +132,31 @@ class NanoWriter:
             return None
         return critique.removeprefix(wrapper).replace(FIX_MARK, "")
 
+    def rerouted(
+        self, problem: Problem, rollout: Rollout, critique: str, *, path: CritiquePath, notation: CritiqueNotation
+    ) -> str | Unbuilt:
+        """What the critique quotes, and behind the mark every step of the chosen path that does not stand there yet.
+
+        On the attempt's own path that is what the critic mended, and nothing where all is right; of the other path
+        nothing stands yet, so that it is shown whole, whether the attempt was right or wrong. It is true even where
+        the critic errs.
+        """
+        wrapper = write_context(ContextKind.CRITIQUE, nano_problem(problem))
+        if not critique.startswith(wrapper):
+            return Unbuilt(FOREIGN_CRITIQUE)
+        quoted, mark, written = critique.removeprefix(wrapper).partition(FIX_MARK)
+        if path == "own":
+            if not mark:
+                return critique
+            steps, rest = read_steps(written)
+            return wrapper + quoted + FIX_MARK + "".join(step.write(Notation(notation)) for step, _, _ in steps) + rest
+        own = judge_trace(nano_problem(problem), rollout.text).path
+        if own is None:
+            return Unbuilt(NO_PROCEDURE)
+        if not mark:
+            quoted = "" if quoted == RIGHT else quoted.partition(ANSWER_MARK)[0]
+        return wrapper + quoted + FIX_MARK + execute(nano_problem(problem), 1 - own).write(Notation(notation))
+
     def span(self, problem: Problem, attempt: str, departure: Departure) -> str:
         """The attempt with its first wrong piece marked, not mended."""
         wrong = departure.departed_from
@@ -189,16 +218,20 @@ def _nano_digest() -> str:
     ]
     for quote in ("none", "up_to_error", "whole"):
         for split in (1, len(trace.steps)):
-            forms.append(
-                critique_context(
-                    nano,
-                    correct_prefix=trace.steps[:split],
-                    wrong_step=trace.steps[0],
-                    continuation=trace.steps[split:],
-                    answer=trace.answer,
-                    quote=quote,
-                )
+            critique = critique_context(
+                nano,
+                correct_prefix=trace.steps[:split],
+                wrong_step=trace.steps[0],
+                continuation=trace.steps[split:],
+                answer=trace.answer,
+                quote=quote,
             )
+            forms.append(critique)
+            forms += [
+                str(writer.rerouted(problem, right, critique, path=path, notation=notation))
+                for path in get_args(CritiquePath)
+                for notation in get_args(CritiqueNotation)
+            ]
     departure = find_departure(trace.write().replace("p1", "p2"), trace.write(), writer.splitter)
     assert departure is not None
     forms += [

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.feedback.nano_contexts import Quote
 from sdbench.trainers.feedback.registry import register_feedback
-from sdbench.trainers.feedback.types import BuiltContext, Materials, Needs, Reveals, told
+from sdbench.trainers.feedback.types import (
+    BuiltContext,
+    CritiqueNotation,
+    CritiquePath,
+    Materials,
+    Needs,
+    Reveals,
+    Unbuilt,
+    told,
+)
 from sdbench.trainers.rollout import Rollout
 
 
@@ -21,22 +30,37 @@ class StepAlignedCritique:
     inserts the step that a right one lacks, finishes an incomplete one; of a wrong one it copies the correct part,
     fixes the earliest error and carries on from there. ``quote``: how much of the attempt it shows. ``up_to_error``
     stops short of the error; ``whole`` quotes the error as well; ``none`` shows only what it mended.
+    ``path`` and ``notation`` take the alignment away, on nano alone: what the critique writes itself goes on along the
+    attempt's ``own`` procedure or shows the ``other`` one whole, in the ``solver``'s notation or in ``words``; what it
+    quotes stays as it is.
     ``critic_sees_solution``: whether the critic is shown the worked solution, which may then leak through. A rollout is
     left out where the critic has no rewrite of it.
     """
 
     quote: Quote = "up_to_error"
+    path: CritiquePath = "own"
+    notation: CritiqueNotation = "solver"
     critic_sees_solution: bool = False
     needs: ClassVar[Needs] = Needs.CRITIQUE
 
     @property
     def reveals(self) -> Reveals:
-        """The outcome, the mended steps, the answer; which steps were right, too, where the attempt is quoted."""
-        always = Reveals.OUTCOME | Reveals.ANSWER | Reveals.CORRECTED_STEPS
-        critique = always if self.quote == "none" else always | Reveals.STEP_LABELS
+        """The outcome, the mended steps, the answer; which steps were right, too, where the attempt is quoted.
+
+        On the other path no step is mended: the solution is shown, and unquoted it is the same for right and wrong.
+        """
+        judged = Reveals.OUTCOME | Reveals.STEP_LABELS if self.quote != "none" else Reveals.NOTHING
+        if self.path == "other":
+            critique = judged | Reveals.ANSWER | Reveals.SOLUTION
+        else:
+            critique = judged | Reveals.OUTCOME | Reveals.ANSWER | Reveals.CORRECTED_STEPS
         return told(critique, critic_sees_solution=self.critic_sees_solution)
 
     def build(self, problem: Problem, rollout: Rollout, materials: Materials) -> BuiltContext:
         """The critique of this rollout, or why the critic gave none."""
         assert materials.critique is not None, "the trainer did not prepare the critique that this type needs"
-        return materials.critique
+        critique = materials.critique
+        if isinstance(critique, Unbuilt) or (self.path, self.notation) == ("own", "solver"):
+            return critique
+        text = materials.writer.rerouted(problem, rollout, critique.text, path=self.path, notation=self.notation)
+        return text if isinstance(text, Unbuilt) else replace(critique, text=text)

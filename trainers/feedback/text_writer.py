@@ -8,8 +8,10 @@ from sdbench.tasks.grading.extraction import extract_answer
 from sdbench.tasks.outcome import Outcome
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.feedback.nano_contexts import RIGHT, WRONG
+from sdbench.trainers.feedback.reasons import NOT_NANO
 from sdbench.trainers.feedback.templates import fill_template, short_hash, templates_digest
 from sdbench.trainers.feedback.text_solutions import TextSolutions
+from sdbench.trainers.feedback.types import CritiqueNotation, CritiquePath, Unbuilt
 from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.steps.departure import Departure
 from sdbench.trainers.steps.splitters import StepSplitter, step_splitter
@@ -128,6 +130,12 @@ class TextWriter:
         if not critique.startswith(before) or not critique.endswith(after):
             return None
         return critique.removeprefix(before).removesuffix(after)
+
+    def rerouted(
+        self, problem: Problem, rollout: Rollout, critique: str, *, path: CritiquePath, notation: CritiqueNotation
+    ) -> str | Unbuilt:
+        """By rule neither can be chosen in plain language; a critic that reads it can be asked to."""
+        return Unbuilt(NOT_NANO)
 
     def span(self, problem: Problem, attempt: str, departure: Departure) -> str:
         """The attempt with what is right and the first wrong piece marked, not mended."""

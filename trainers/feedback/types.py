@@ -93,6 +93,10 @@ PathChoice = Literal["data", "own", "other"]
 """The procedure that a nano solution is shown on: the data's, the rollout's own, or the one it did not take."""
 NotationChoice = Literal["data", "solver", "words"]
 """The notation that a nano solution is shown in."""
+CritiquePath = Literal["own", "other"]
+"""The procedure that a nano critique goes on along: the attempt's own, or the one that it did not take."""
+CritiqueNotation = Literal["solver", "words"]
+"""The notation of what a nano critique writes itself; what it quotes keeps the solver's."""
 
 
 class SolutionForms(Protocol):
@@ -208,6 +212,12 @@ class ContextWriter(Protocol):
 
     def rewrite_in(self, problem: Problem, critique: str) -> str | None:
         """The rewrite that a critique holds; None where it is not a critique of this writer."""
+        ...
+
+    def rerouted(
+        self, problem: Problem, rollout: Rollout, critique: str, *, path: CritiquePath, notation: CritiqueNotation
+    ) -> str | Unbuilt:
+        """A critique that quotes as much, but goes on along a chosen path and in a chosen notation."""
         ...
 
     def span(self, problem: Problem, attempt: str, departure: Departure) -> str:

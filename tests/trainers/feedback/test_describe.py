@@ -54,6 +54,8 @@ def test_the_example_is_a_real_noisy_rollout_and_its_teacher_prompt() -> None:
     assert described.needs == ("critique",)
     assert described.settings == (
         SettingDescription("quote", "'none' | 'up_to_error' | 'whole'", False, "up_to_error"),
+        SettingDescription("path", "'own' | 'other'", False, "own"),
+        SettingDescription("notation", "'solver' | 'words'", False, "solver"),
         SettingDescription("critic_sees_solution", "bool", False, False),
     )
     example = described.example
