@@ -55,11 +55,16 @@ class OutState(Enum):
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file in one step; a reader sees the old text or the new one, never a part."""
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """The same for a file that is no text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o644)
@@ -362,6 +367,10 @@ class RunDirectory:
     def advantages_markdown(self) -> Path:
         """The same as a page."""
         return self.root / "advantages.md"
+
+    def heatmap(self, suffix: Literal["html", "png", "svg"]) -> Path:
+        """The heat maps of ``sdbench diagnose``."""
+        return self.root / f"heatmap.{suffix}"
 
     def evaluated_model(self, name: str) -> ModelFolder:
         """The folder of one model that ``sdbench eval`` scores."""

@@ -9,39 +9,63 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, package_versions
-from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_atomically, write_json
-from sdbench.harness.stages.prepare import RunPlan, base_folder, quieten_transformers
+from sdbench.harness.run_directory import (
+    OutState,
+    RunDirectory,
+    inspect_out,
+    write_atomically,
+    write_bytes_atomically,
+    write_json,
+)
+from sdbench.harness.stages.critics import keep_critic_answers
+from sdbench.harness.stages.diagnose_checkpoint import LIVE, load_checkpoint
+from sdbench.harness.stages.diagnose_inputs import (
+    choose_critic,
+    feedback_conditions,
+    given_records,
+    own_problems,
+    rollouts_of,
+)
+from sdbench.harness.stages.prepare import RunPlan, base_folder
 from sdbench.harness.stages.validation import NANO_STRATA
 from sdbench.leaderboards.advantages import AdvantageSummary, summarise_advantages
+from sdbench.leaderboards.render.advantage_steps import print_steps, render_steps_markdown
 from sdbench.leaderboards.render.advantages import print_advantages, render_advantages_markdown
+from sdbench.leaderboards.render.heatmap import HeatTrace, heat_traces, print_heatmaps, scale_of
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.nano.training_problems import validation_problems
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.token_records import RecordHeader, TokenRecord, write_records
-from sdbench.trainers.conditions import (
-    BudgetSettings,
-    ConditionSpec,
-    DistillationSettings,
-    FeedbackSpec,
-    TeacherSettings,
-)
-from sdbench.trainers.feedback.registry import make_feedback
-from sdbench.trainers.model_folder import model_digest
+from sdbench.trainers.conditions import ConditionSpec, TeacherSettings
+from sdbench.trainers.critic.critic import identity_of
 from sdbench.trainers.plugins import Plugin
+from sdbench.trainers.rollout import Rollout
 
 if TYPE_CHECKING:
     from sdbench.trainers.critic.critic import Critic
     from sdbench.trainers.local.settings import LocalTrainerSettings
     from sdbench.trainers.token_advantages import Checkpoint, Diagnoser
 
-LIVE = "live"
 FORMAT_VERSION = 1
+# The longest completions that are drawn: of nano problems, and of others.
+_NANO_TOKENS, _OWN_TOKENS = 96, 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceChoice:
+    """Which traces are drawn as heat maps: those named (``PROBLEM/SAMPLE``), or as many as ``count`` chooses."""
+
+    names: tuple[str, ...] = ()
+    count: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnosisPlan:
-    """A diagnosis that can begin: a loaded checkpoint, the conditions to try on it, and the problems."""
+    """A diagnosis that can begin: a loaded checkpoint, the conditions to try on it, and the problems.
+
+    ``rollouts`` are measured in the place of fresh ones; None draws these.
+    """
 
     model: str
     checkpoint: Checkpoint
@@ -51,6 +75,8 @@ class DiagnosisPlan:
     seed: int
     settings: LocalTrainerSettings
     critic: Critic | None
+    rollouts: tuple[Rollout, ...] | None
+    traces: TraceChoice
     out: Path | None
     manifest: dict[str, Any]
 
@@ -60,71 +86,96 @@ def prepare_diagnosis(
     model: str,
     feedback: Sequence[str],
     teacher: str,
-    problems_per_stratum: int,
+    problems_per_stratum: int | None,
     samples: int,
-    seed: int,
+    seed: int | None,
     out: Path | None,
     plugins: Sequence[Plugin] = (),
+    train_data: Path | None = None,
+    critic: str | None = None,
+    critic_settings: Sequence[str] = (),
+    rollouts: Path | None = None,
+    max_tokens: int | None = None,
+    traces: TraceChoice | None = None,
 ) -> DiagnosisPlan:
     """Check the whole of a diagnosis and load its models; nothing is written.
 
     Args:
         model: a model folder, or ``nano``.
-        feedback: names of feedback types.
+        feedback: names of feedback types, with settings as ``NAME:KEY=VALUE,...``.
         teacher: ``live`` for the checkpoint's own weights, or the model whose weights the teacher has.
-        problems_per_stratum: validation problems of each of the twelve strata.
+        problems_per_stratum: validation problems of each of the twelve strata; of one's own rows twelve times as many.
+            None is 8, or as many as the given rollouts were drawn with.
         samples: rollouts a problem.
-        seed: of problems, rollouts and contexts.
+        seed: of problems, rollouts and contexts; None is 0, or that of the given rollouts.
         out: a new folder; None writes nothing.
         plugins: loaded already; they stand in the manifest.
+        train_data: rows of one's own in the place of nano problems.
+        critic: by name: writes critiques, and says where attempts without step truth go wrong.
+        critic_settings: ``key=value``.
+        rollouts: records of an earlier diagnosis, whose rollouts are measured in the place of fresh ones.
+        max_tokens: of a completion; None is 96 for nano problems, 1024 for others.
+        traces: which become heat maps; None is one of them.
 
     Raises:
         UserError: one line that names the value and the fix.
     """
     if out is not None and inspect_out(out) is OutState.RUN:
         raise UserError(f"--out {out} holds results already; choose a new folder")
-    if not feedback:
-        raise UserError("no feedback type was named; give --feedback NAME, see `sdbench list feedback`")
-    repeated = next((name for name in feedback if list(feedback).count(name) > 1), None)
-    if repeated is not None:
-        raise UserError(f"--feedback {repeated} is given twice; give each name once")
+    given = None if rollouts is None else given_records(rollouts)
+    if given is not None:
+        header = given[0]
+        seed = header.seed if seed is None else seed
+        if problems_per_stratum is None:
+            problems_per_stratum = max(1, -(-header.problems // NANO_STRATA))
+        samples = max(header.samples, 1)
+    per_stratum, seed = 8 if problems_per_stratum is None else problems_per_stratum, 0 if seed is None else seed
+    traces = traces or TraceChoice()
     for option, value, least in (
-        ("--problems", problems_per_stratum, 1),
+        ("--problems", per_stratum, 1),
         ("--samples", samples, 1),
         ("--seed", seed, 0),
+        ("--traces", traces.count, 0),
+        ("--max-tokens", 1 if max_tokens is None else max_tokens, 1),
     ):
         if value < least:
             raise UserError(f"{option} {value} must be {least} or more")
-    types = {name: make_feedback(name) for name in feedback}
-    problems = validation_problems(per_stratum=problems_per_stratum, seed=seed)
+    if not feedback:
+        raise UserError("no feedback type was named; give --feedback NAME, see `sdbench list feedback`")
+    if train_data is None:
+        problems = validation_problems(per_stratum=per_stratum, seed=seed)
+    else:
+        problems = own_problems(train_data, count=NANO_STRATA * per_stratum)
     folder = base_folder(model)
     teacher_folder = None if teacher == LIVE else base_folder(teacher)
 
-    from sdbench.trainers.critic.catalogue import make_critic
-    from sdbench.trainers.feedback.writers import context_writer
     from sdbench.trainers.local.settings import LocalTrainerSettings
-    from sdbench.trainers.local.trainer import check_condition, shows_context
 
-    settings = LocalTrainerSettings()
-    checkpoint = _load(folder, teacher_folder, problems=problems, settings=settings)
-    critic = make_critic("symbolic", writer=context_writer(checkpoint.prompt_format.name))
-    conditions = tuple(
-        ConditionSpec(
-            name=name,
-            feedback=FeedbackSpec(name=name),
-            objective=DistillationSettings(),
-            teacher=TeacherSettings(kind="live" if teacher_folder is None else "frozen"),
-            budget=BudgetSettings(steps=1, rollouts_per_step=len(problems) * samples, group_size=samples),
-        )
-        for name in feedback
+    settings = LocalTrainerSettings(
+        max_completion_tokens=max_tokens or (_NANO_TOKENS if train_data is None else _OWN_TOKENS),
+        temperature=1.0 if given is None else given[0].sampling_temperature,
     )
-    for condition in conditions:
-        kind = types[condition.name]
-        if not shows_context(kind, problems[0]):
-            raise UserError(
-                f"--feedback {condition.name} gives no context, so there is nothing to diagnose; leave it out"
+    checkpoint = load_checkpoint(folder, teacher_folder, problems=problems, settings=settings)
+    made = choose_critic(critic, critic_settings, prompt_format=checkpoint.prompt_format.name, problems=problems)
+    conditions = feedback_conditions(
+        feedback,
+        teacher=TeacherSettings(kind="live" if teacher_folder is None else "frozen"),
+        problems=problems,
+        samples=samples,
+        critic=made,
+    )
+    taken = None
+    if given is not None:
+        assert rollouts is not None
+        taken = tuple(
+            rollouts_of(
+                given[1],
+                path=rollouts,
+                tokenizer=checkpoint.tokenizer,
+                model=model,
+                problems={problem.id: problem for problem in problems},
             )
-        check_condition(condition, feedback=kind, problems=problems, critic=critic)
+        )
     return DiagnosisPlan(
         model=model,
         checkpoint=checkpoint,
@@ -133,31 +184,39 @@ def prepare_diagnosis(
         samples=samples,
         seed=seed,
         settings=settings,
-        critic=critic,
+        critic=made,
+        rollouts=taken,
+        traces=traces,
         out=out,
         manifest={
             "model": str(folder),
             "teacher": teacher if teacher_folder is None else str(teacher_folder),
             "plugins": [{"reference": p.reference, "sha256": p.digest, "feedback": list(p.feedback)} for p in plugins],
+            "critic": None if made is None else identity_of(made),
+            "rollouts": None if rollouts is None else str(rollouts),
         },
     )
 
 
 def execute_diagnosis(plan: DiagnosisPlan, *, reporter: Reporter | None = None, stream: TextIO | None = None) -> None:
-    """Measure every condition, write what was asked for, and print the tables on stdout (or another stream).
+    """Measure every condition, write what was asked for, and print tables and heat maps on stdout (or another stream).
 
-    Everything is computed before anything is written, the manifest last.
+    Everything is computed before anything is written, the manifest last; only the answers of a critic's model are kept
+    as they come.
 
     Raises:
-        UserError: another process has taken the folder meanwhile.
+        UserError: a named trace is not there, or another process has taken the folder meanwhile.
     """
     from sdbench.tasks.grading.math_grader import MathGrader
     from sdbench.trainers.token_advantages import Diagnoser
 
     reporter = reporter or make_reporter()
-    generations = len(plan.conditions) + (1 if plan.checkpoint.teacher_digest == LIVE else 2)
-    total = len(plan.problems) * plan.samples * generations
-    with MathGrader() as grader, reporter.stage("diagnosing", total=total, unit="samples") as advance:
+    if plan.out is not None and plan.critic is not None:
+        keep_critic_answers({"": plan.critic}, RunDirectory(plan.out))
+    drawn_here = plan.rollouts is None
+    generations = len(plan.conditions) + (1 if plan.checkpoint.teacher_digest == LIVE else 1 + drawn_here)
+    drawn = len(plan.problems) * plan.samples if plan.rollouts is None else len(plan.rollouts)
+    with MathGrader() as grader, reporter.stage("diagnosing", total=drawn * generations, unit="samples") as advance:
         diagnoser = Diagnoser(
             plan.checkpoint,
             problems=plan.problems,
@@ -166,15 +225,21 @@ def execute_diagnosis(plan: DiagnosisPlan, *, reporter: Reporter | None = None, 
             settings=plan.settings,
             grader=grader,
             critic=plan.critic,
+            judge=plan.critic,
+            rollouts=plan.rollouts,
             progress=advance,
         )
         found = [diagnoser.diagnose(condition) for condition in plan.conditions]
     summaries = [summarise_advantages(header, records) for header, records in found]
+    traces = heat_traces(found, names=plan.traces.names or None, count=plan.traces.count)
     if plan.out is not None:
-        _write(plan, RunDirectory(plan.out), found, summaries)
+        _write(plan, RunDirectory(plan.out), found, summaries, traces)
     from rich.console import Console
 
-    print_advantages(summaries, Console(file=stream), subject=plan.model)
+    console = Console(file=stream)
+    print_advantages(summaries, console, subject=plan.model)
+    print_steps(summaries, console)
+    print_heatmaps(traces, scale_of(traces), console)
 
 
 def diagnose_base(plan: RunPlan, *, grader: Grader, reporter: Reporter) -> None:
@@ -186,7 +251,9 @@ def diagnose_base(plan: RunPlan, *, grader: Grader, reporter: Reporter) -> None:
     problems = diagnosed_problems(plan)
     total = len(problems) * section.samples * (len(wanted) + 1)
     with reporter.stage("diagnosing the base", total=total, unit="samples") as advance:
-        diagnoser = base_diagnoser(plan, problems=problems, grader=grader, advance=advance)
+        # Where there is no step truth a critic that the run has anyway says where the rollouts go wrong.
+        judge = next(iter(plan.critics.values()), None)
+        diagnoser = base_diagnoser(plan, problems=problems, grader=grader, advance=advance, judge=judge)
         for condition in wanted:
             header, records = diagnoser.diagnose(condition, critic=plan.critics.get(condition.name))
             write_atomically(plan.directory.advantages(condition.name), write_records(header, records))
@@ -203,45 +270,6 @@ def conditions_to_diagnose(plan: RunPlan) -> list[ConditionSpec]:
     ]
 
 
-def _load(
-    folder: Path, teacher_folder: Path | None, *, problems: Sequence[Problem], settings: LocalTrainerSettings
-) -> Checkpoint:
-    from sdbench.trainers.local.policy import device_of
-    from sdbench.trainers.models import load_policy
-    from sdbench.trainers.prompting import choose_format
-    from sdbench.trainers.scoring import check_scorable
-    from sdbench.trainers.teacher import make_teacher
-    from sdbench.trainers.token_advantages import Checkpoint
-
-    quieten_transformers()
-    device = device_of(settings)
-    model, tokenizer = load_policy(folder, device=device)
-    check_scorable(model)
-    prompt_format = choose_format(tokenizer, problems)
-    if teacher_folder is None:
-        teacher, teacher_digest = make_teacher(TeacherSettings(kind="live"), model), LIVE
-    else:
-        # A frozen teacher keeps the weights that a model has when it is made: the teacher's first, then the student's.
-        weights = {name: value.clone() for name, value in model.state_dict().items()}
-        lent, lent_tokenizer = load_policy(teacher_folder, device=device)
-        shapes = {name: value.shape for name, value in lent.state_dict().items()}
-        if shapes != {name: value.shape for name, value in weights.items()}:
-            raise UserError(f"--teacher {teacher_folder} has other weights than {folder}; give the model it came from")
-        if lent_tokenizer.get_vocab() != tokenizer.get_vocab():
-            raise UserError(f"--teacher {teacher_folder} has another vocabulary than {folder}; give its own base")
-        model.load_state_dict(lent.state_dict())
-        teacher, teacher_digest = make_teacher(TeacherSettings(kind="frozen"), model), model_digest(teacher_folder)
-        model.load_state_dict(weights)
-    return Checkpoint(
-        model=model,
-        tokenizer=tokenizer,
-        teacher=teacher,
-        prompt_format=prompt_format,
-        student_digest=model_digest(folder),
-        teacher_digest=teacher_digest,
-    )
-
-
 def diagnosed_problems(plan: RunPlan) -> list[Problem]:
     """Validation problems of the nano world; of one's own rows the first ones: nothing has been trained on yet."""
     per_stratum = plan.recipe.diagnose.problems_per_stratum
@@ -250,8 +278,10 @@ def diagnosed_problems(plan: RunPlan) -> list[Problem]:
     return list(plan.candidates[: NANO_STRATA * per_stratum])
 
 
-def base_diagnoser(plan: RunPlan, *, problems: Sequence[Problem], grader: Grader, advance: Any) -> Diagnoser:
-    """What tries contexts on a run's base: its rollouts are drawn when this returns."""
+def base_diagnoser(
+    plan: RunPlan, *, problems: Sequence[Problem], grader: Grader, advance: Any, judge: Critic | None = None
+) -> Diagnoser:
+    """What tries contexts on a run's base: its rollouts are drawn, and judged, when this returns."""
     from sdbench.trainers.teacher import make_teacher
     from sdbench.trainers.token_advantages import Checkpoint, Diagnoser
 
@@ -270,6 +300,7 @@ def base_diagnoser(plan: RunPlan, *, problems: Sequence[Problem], grader: Grader
         settings=plan.recipe.training.trainer_settings(),
         grader=grader,
         critic=None,
+        judge=judge,
         progress=advance,
     )
 
@@ -279,6 +310,7 @@ def _write(
     directory: RunDirectory,
     found: Sequence[tuple[RecordHeader, list[TokenRecord]]],
     summaries: Sequence[AdvantageSummary],
+    traces: Sequence[HeatTrace],
 ) -> None:
     code = code_state()
     with directory.locked():
@@ -288,7 +320,10 @@ def _write(
             directory.advantages_json,
             {"format_version": FORMAT_VERSION, "advantages": [summary.to_json() for summary in summaries]},
         )
-        write_atomically(directory.advantages_markdown, render_advantages_markdown(summaries, subject=plan.model))
+        page = render_advantages_markdown(summaries, subject=plan.model) + render_steps_markdown(summaries)
+        write_atomically(directory.advantages_markdown, page)
+        if traces:
+            write_heatmaps(directory, traces, subject=plan.model)
         directory.write_manifest(
             kind="diagnosis",
             status="done",
@@ -297,3 +332,15 @@ def _write(
             packages=package_versions(),
             commit=None if code is None else code.commit,
         )
+
+
+def write_heatmaps(directory: RunDirectory, traces: Sequence[HeatTrace], *, subject: str) -> None:
+    """The heat maps as page, PNG and SVG, all on one scale."""
+    from sdbench.leaderboards.render.heatmap_figure import heatmap_figure, render_figure
+    from sdbench.leaderboards.render.heatmap_page import render_heatmap_page
+
+    scale = scale_of(traces)
+    write_atomically(directory.heatmap("html"), render_heatmap_page(traces, scale, subject=subject))
+    figure = heatmap_figure(traces, scale)
+    write_bytes_atomically(directory.heatmap("png"), render_figure(figure, "png"))
+    write_bytes_atomically(directory.heatmap("svg"), render_figure(figure, "svg"))
