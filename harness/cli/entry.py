@@ -16,6 +16,8 @@ import typer
 
 import sdbench
 from sdbench.harness.cli import (
+    baseline,
+    check,
     critic,
     data,
     diagnose,
@@ -23,6 +25,7 @@ from sdbench.harness.cli import (
     grade,
     leaderboard,
     listing,
+    power,
     run,
     show,
     tasks_path,
@@ -44,6 +47,9 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("eval")(evaluate.evaluate)
+app.command("check")(check.check)
+app.command("power")(power.power)
+app.command("baseline")(baseline.baseline)
 app.command("diagnose")(diagnose.diagnose)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("grade")(grade.grade)

@@ -1,0 +1,1 @@
+"""Whether a checkpoint is worse than its baseline: verdicts, sequential looks, power, pinned baselines. No torch."""
