@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,12 +24,15 @@ from filelock import FileLock, Timeout
 
 from sdbench.leaderboards.reading import read_result
 from sdbench.leaderboards.schema import CheckpointResult, ModelIdentity
+from sdbench.tasks.checksums import sealed, unsealed
 from sdbench.tasks.errors import UserError
+from sdbench.tasks.writing import file_named
 
 FORMAT_VERSION = 1
 RUNS_FOLDER = "runs"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
+_RESTORE = "restore it or start a new --out"
 _BEFORE_MANIFEST = {
     _LOCK,
     "logs",
@@ -63,7 +66,7 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with file_named(path), os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -77,6 +80,29 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Replace a JSON file atomically."""
     write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace a JSON file that work is continued from: the object, and its checksum (``tasks.checksums``)."""
+    write_json(path, sealed(data))
+
+
+def read_sealed(path: Path, *, fix: str) -> dict[str, Any]:
+    """What ``write_sealed`` wrote, without the checksum; a file that has none is of an older sdbench, and read.
+
+    Raises:
+        UserError: it cannot be read, or is not what was written; ``fix`` ends the message.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise UserError(f"{path} cannot be read as JSON; {fix}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is no JSON object; {fix}")
+    try:
+        return unsealed(data)
+    except ValueError as error:
+        raise UserError(f"{path} {error}; {fix}") from None
 
 
 @dataclass(frozen=True)
@@ -254,13 +280,13 @@ class RunDirectory:
         Raises:
             UserError: it is damaged.
         """
-        return self._read_json(self.root / _MANIFEST)
+        return read_sealed(self.root / _MANIFEST, fix=_RESTORE)
 
     def write_manifest(self, **changes: Any) -> None:
         """Write the manifest, or change some of its keys."""
         path = self.root / _MANIFEST
         before = self.manifest() if path.is_file() else {"format_version": FORMAT_VERSION}
-        write_json(path, {**before, **changes})
+        write_sealed(path, {**before, **changes})
 
     @property
     def kind(self) -> RunKind:
@@ -282,7 +308,7 @@ class RunDirectory:
     def write_recipe(self, *, text: str, resolved: Any) -> None:
         """``recipe.toml`` as the user wrote it, and what it resolved to."""
         write_atomically(self.root / "recipe.toml", text)
-        write_json(self.root / "recipe.resolved.json", resolved)
+        write_sealed(self.root / "recipe.resolved.json", resolved)
 
     def resolved_recipe(self) -> dict[str, Any]:
         """``recipe.resolved.json``.
@@ -290,7 +316,7 @@ class RunDirectory:
         Raises:
             UserError: it is missing or damaged.
         """
-        return self._read_json(self.root / "recipe.resolved.json")
+        return read_sealed(self.root / "recipe.resolved.json", fix=_RESTORE)
 
     @property
     def pool(self) -> Path:
@@ -443,15 +469,6 @@ class RunDirectory:
             root.setLevel(level)
             handler.close()
 
-    def _read_json(self, path: Path) -> dict[str, Any]:
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(f"{path} cannot be read as JSON; restore it or start a new --out") from None
-        if not isinstance(data, dict):
-            raise UserError(f"{path} is no JSON object; restore it or start a new --out")
-        return data
-
 
 def base_identity(model: str, *, digest: str) -> ModelIdentity:
     """How results name a base: by its folder's name, since paths differ from machine to machine."""
@@ -460,7 +477,7 @@ def base_identity(model: str, *, digest: str) -> ModelIdentity:
 
 def write_result(path: Path, result: CheckpointResult) -> None:
     """Write a ``results.json`` atomically; the same result gives the same bytes."""
-    write_json(path, result.model_dump(mode="json"))
+    write_sealed(path, result.model_dump(mode="json"))
 
 
 def _condition_key(path: Path) -> tuple[str, int]:

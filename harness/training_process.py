@@ -2,15 +2,18 @@
 
 What it is about stands on its standard output, a JSON line each; what it prints and logs goes to standard error,
 which ``stages.trainings`` keeps in a file. When its input ends it ends, in the middle of a training too: a run that
-was killed leaves nothing behind that still writes into its folder.
+was killed leaves nothing behind that still writes into its folder. Told to stop it finishes the step under way and
+saves the training's state; signals that its whole group is sent are left to the process that started it.
 """
 
 from __future__ import annotations
 
+import _thread
 import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,8 +21,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from sdbench.harness.failures import storage_fault
 from sdbench.harness.progress import Advance
 from sdbench.tasks.errors import UserError
+from sdbench.trainers.local.stopping import interrupt
+
+STOP = "stop"
+"""The line that has it stop, in the place of a task."""
+_STOP_SIGNAL = signal.SIGUSR2
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +62,9 @@ def main() -> None:
     """Serve until the input ends."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(_STOP_SIGNAL, interrupt)
     reporter = PipeReporter(sys.stdout)
     sys.stdout = sys.stderr  # whatever a library prints, the events stay whole
     lines: queue.Queue[str] = queue.Queue()
@@ -61,18 +73,25 @@ def main() -> None:
     try:
         _serve(request, lines, reporter)
     except KeyboardInterrupt:
-        pass  # told to whoever started this process as well
+        pass  # told by whoever started this process
     except UserError as error:
         reporter.tell(event="failed", user_error=True, message=str(error))
     except Exception as error:
         _log.exception("failed")
+        fault = storage_fault(error, folder=Path(request["out"]))
+        if fault is not None:
+            reporter.tell(event="failed", user_error=True, message=str(fault))
+            return
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         reporter.tell(event="failed", user_error=False, message=message)
 
 
 def _read_tasks(lines: queue.Queue[str]) -> None:
     for line in sys.stdin:
-        lines.put(line)
+        if line.strip() == STOP:
+            _thread.interrupt_main(_STOP_SIGNAL)
+        else:
+            lines.put(line)
     os._exit(0)
 
 

@@ -12,6 +12,7 @@ from statistics import fmean
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdbench.leaderboards.validation import ValidationScore
+from sdbench.tasks.checksums import ChecksumError, unsealed_line
 from sdbench.tasks.errors import UserError
 
 _TIE = 1e-9
@@ -75,14 +76,14 @@ def read_curve(path: Path, *, condition: str, training_seed: int) -> SeedCurve:
     """
     points: list[CurvePoint] = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = path.read_bytes().splitlines()
+    except OSError:
         raise UserError(f"cannot read the learning curve {path}; train that condition again") from None
     for number, line in enumerate(lines, start=1):
         try:
-            points.append(CurvePoint.model_validate_json(line))
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            points.append(CurvePoint.model_validate_json(unsealed_line(line)))
+        except (ValidationError, ChecksumError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise UserError(f"{path} line {number} is broken ({reason}); train that condition again") from None
     steps = [point.step for point in points]
     if steps != sorted(set(steps)):

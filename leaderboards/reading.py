@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sdbench.leaderboards.schema import FORMAT_VERSION, CheckpointResult
+from sdbench.tasks.checksums import CHECKSUM_KEY, ChecksumError, unsealed
 from sdbench.tasks.errors import UserError
 
 
@@ -21,7 +22,7 @@ def read_result(path: Path) -> CheckpointResult:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the results file {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"results file {path} is not JSON ({error}): evaluate that checkpoint again") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION or isinstance(version, bool):
@@ -30,12 +31,16 @@ def read_result(path: Path) -> CheckpointResult:
             "evaluate that checkpoint again, or use the sdbench that wrote it"
         )
     try:
-        result = CheckpointResult.model_validate_json(json.dumps(content))
+        plain = {key: value for key, value in content.items() if key != CHECKSUM_KEY}
+        result = CheckpointResult.model_validate_json(json.dumps(plain))
         check_result(result)
+        unsealed(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"results file {path} is broken at {where}: {first['msg']}") from error
+    except ChecksumError as error:
+        raise UserError(f"results file {path} {error}; remove it to have that checkpoint evaluated again") from error
     except UserError as error:
         raise UserError(f"results file {path} is broken: {error}") from error
     return result

@@ -1,8 +1,13 @@
-"""Saving: the state that a killed training goes on from, and the finished checkpoint; each whole or not at all."""
+"""Saving: the state that a killed training goes on from, and the finished checkpoint; each whole or not at all.
+
+Both carry checksums, verified before anything is made of them: a flipped bit in a weight would be learned from.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -10,36 +15,82 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from sdbench.tasks.checksums import file_sha256, sealed, unsealed
 from sdbench.tasks.errors import UserError
+from sdbench.trainers.model_folder import PICKLE_SUFFIXES
 from sdbench.trainers.models import load_policy
 
 PROVENANCE_FILE = "sdbench_provenance.json"
 ADAPTER_FOLDER = "adapter"
+FORMAT_VERSION = 1
 _HEADER_KEY = "sdbench"
+_TENSORS_KEY = "tensors_sha256"
+_FILES_KEY = "files_sha256"
 
 
 def save_state(path: Path, *, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON header into one safetensors file, replacing the file as a whole."""
+    """Write tensors and a JSON header into one safetensors file with their checksums, replacing the file as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)  # a link that stands there would be followed
     plain = {name: value.detach().contiguous() for name, value in tensors.items()}
-    save_file(plain, temporary, metadata={_HEADER_KEY: json.dumps(header, allow_nan=False)})
+    whole = sealed({"format_version": FORMAT_VERSION, **header, _TENSORS_KEY: _tensors_sha256(plain)})
+    save_file(plain, temporary, metadata={_HEADER_KEY: json.dumps(whole, allow_nan=False)})
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
     temporary.replace(path)
 
 
 def load_state(path: Path, *, device: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and header of a state file."""
-    return load_file(path, device=device), read_state_header(path)
+    """Tensors and header of a state file.
+
+    Raises:
+        UserError: it is not what was written, or of another format version.
+    """
+    header = read_state_header(path)
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged_state(path, error) from None
+    if header.get(_TENSORS_KEY, (found := _tensors_sha256(tensors))) != found:
+        raise _damaged_state(path, "its tensors do not match their checksum")
+    return {name: value.to(device) for name, value in tensors.items()}, header
 
 
 def read_state_header(path: Path) -> dict[str, Any]:
-    """The header of a state file alone."""
-    with safe_open(path, framework="pt") as stream:
-        header: dict[str, Any] = json.loads(stream.metadata()[_HEADER_KEY])
+    """The header of a state file alone.
+
+    Raises:
+        UserError: it is not what was written, or of another format version.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            header = unsealed(json.loads((stream.metadata() or {})[_HEADER_KEY]))
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged_state(path, error) from None
+    version = header.get("format_version", FORMAT_VERSION)  # the first states had none
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version!r}, this sdbench reads {FORMAT_VERSION}; remove it to begin that "
+            "training anew"
+        )
     return header
+
+
+def _damaged_state(path: Path, reason: object) -> UserError:
+    shown = " ".join(str(reason).split())[:200]
+    return UserError(f"{path} is damaged ({shown}); restore it, or remove it to begin that training anew")
+
+
+def _tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name}\x1f{value.dtype}\x1f{list(value.shape)}\x1e".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def save_checkpoint(folder: Path, *, model: Any, tokenizer: Any, provenance: Mapping[str, Any]) -> None:
@@ -75,6 +126,9 @@ def load_step_checkpoint(folder: Path, *, base: Path, dtype: str, device: str) -
     """
     if not (folder / ADAPTER_FOLDER).is_dir():
         return load_policy(folder, dtype=dtype, device=device)
+    for entry in sorted((folder / ADAPTER_FOLDER).iterdir()):
+        if entry.suffix.lower() in PICKLE_SUFFIXES:  # peft would read one where there are no safetensors
+            raise UserError(f"{entry} is a pickle, which can run code when it is loaded; remove it")
     from peft import PeftModel
 
     model, tokenizer = load_policy(base, dtype=dtype, device=device)
@@ -96,21 +150,35 @@ def _new_building(folder: Path) -> Path:
 
 def _finish(building: Path, folder: Path, *, tokenizer: Any, provenance: Mapping[str, Any]) -> None:
     tokenizer.save_pretrained(building)
-    text = json.dumps(provenance, indent=1, sort_keys=True, allow_nan=False)
+    files = {
+        str(path.relative_to(building)): file_sha256(path) for path in sorted(building.rglob("*")) if path.is_file()
+    }
+    text = json.dumps(sealed({**provenance, _FILES_KEY: files}), indent=1, sort_keys=True, allow_nan=False)
     (building / PROVENANCE_FILE).write_text(text + "\n", encoding="utf-8")
     building.rename(folder)
 
 
 def read_provenance(folder: Path) -> dict[str, Any] | None:
-    """The provenance of a finished checkpoint, None where there is no folder yet.
+    """The provenance of a finished checkpoint, whose files are verified; None where there is no folder yet.
 
     Raises:
-        UserError: the folder is something else.
+        UserError: the folder is something else, of another format version, or not what was written.
     """
     if not folder.exists():
         return None
     path = folder / PROVENANCE_FILE
     if not path.is_file():
         raise UserError(f"{str(folder)!r} exists and is no checkpoint of sdbench: remove it or write elsewhere")
-    provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    fix = "restore it, or remove the checkpoint's folder to have it made again"
+    try:
+        provenance = unsealed(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:200]}); {fix}") from None
+    version = provenance.get("format_version", FORMAT_VERSION)
+    if version != FORMAT_VERSION:
+        raise UserError(f"{path} has format version {version!r}, this sdbench reads {FORMAT_VERSION}; {fix}")
+    for name, digest in provenance.pop(_FILES_KEY, {}).items():
+        file = folder / name
+        if not file.is_file() or file_sha256(file) != digest:
+            raise UserError(f"{file} is not what was written there; {fix}")
     return provenance

@@ -1,15 +1,19 @@
 """``sdbench``: the commands put together, and what becomes of every failure.
 
-Exit codes: 0 done, 2 the user's input (one line on stderr, nothing written), 70 anything unexpected, 130 interrupted.
+Exit codes: 0 done, 2 the user's input (one line on stderr, nothing written) or a disk that is full or read-only, 70
+anything unexpected, 130 interrupted, be it by Ctrl-C, by SIGTERM or by a terminal that was closed.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -31,8 +35,9 @@ from sdbench.harness.cli import (
     tasks_path,
     tune,
 )
-from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError
+from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError, storage_fault
 from sdbench.tasks.errors import UserError
+from sdbench.trainers.local.stopping import interrupt
 
 EXIT_DONE, EXIT_INPUT, EXIT_UNEXPECTED, EXIT_INTERRUPTED = 0, 2, 70, 130
 DEBUG_VARIABLE = "SDBENCH_DEBUG"
@@ -85,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _quieten_libraries()
     try:
-        code = app(args=arguments, prog_name="sdbench", standalone_mode=False)
+        with _signals_interrupt():
+            code = app(args=arguments, prog_name="sdbench", standalone_mode=False)
     except UserError as error:
         return _fail(EXIT_INPUT, str(error))
     except typer.TyperException as error:
@@ -100,8 +106,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LoggedFailureError as error:
         return _unexpected(error.__cause__ or error, str(error.log))
     except Exception as error:
+        fault = storage_fault(error)
+        if fault is not None:
+            return _fail(EXIT_INPUT, str(fault))
         return _unexpected(error, _write_traceback(error))
     return code if isinstance(code, int) else EXIT_DONE
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM, and SIGHUP unless ``nohup`` has it ignored, end a command as Ctrl-C does; a training its step first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _usage_message(error: typer.TyperException) -> str:
@@ -110,7 +137,10 @@ def _usage_message(error: typer.TyperException) -> str:
 
 
 def _fail(code: int, message: str) -> int:
-    print(f"sdbench: {' '.join(message.split())}", file=sys.stderr)
+    from sdbench.leaderboards.render.text import clean
+
+    # Names of files and words of models may stand in it: no control sequence of theirs reaches the terminal.
+    print(f"sdbench: {clean(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdbench.harness.failures import FailedTrainingsError
-from sdbench.harness.run_directory import RunDirectory, write_json
+from sdbench.harness.run_directory import RunDirectory, read_sealed, write_sealed
 from sdbench.leaderboards.board import UnfinishedSeed
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.tasks.errors import UserError
@@ -32,7 +32,7 @@ class TrainingFailure(BaseModel):
 def write_divergence(path: Path, error: FloatingPointError) -> TrainingFailure:
     """Write down that a training has diverged; the same settings and seed would diverge again."""
     failure = TrainingFailure(reason=f"diverged: {' '.join(str(error).split())}")
-    write_json(path, failure.model_dump(mode="json"))
+    write_sealed(path, failure.model_dump(mode="json"))
     return failure
 
 
@@ -42,10 +42,11 @@ def read_failure(path: Path) -> TrainingFailure:
     Raises:
         UserError: it is damaged.
     """
+    fix = "remove it to have that condition trained again"
     try:
-        return TrainingFailure.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, ValidationError):
-        raise UserError(f"{path} is damaged; remove it to have that condition trained again") from None
+        return TrainingFailure.model_validate(read_sealed(path, fix=fix))
+    except ValidationError:
+        raise UserError(f"{path} is damaged; {fix}") from None
 
 
 def unfinished_of(directory: RunDirectory) -> list[UnfinishedSeed]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sdbench.harness.progress import Reporter
-from sdbench.harness.run_directory import RunDirectory, write_json
+from sdbench.harness.run_directory import RunDirectory, read_sealed, write_sealed
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.leaderboards.pool import PoolSummary
 from sdbench.tasks.errors import UserError
@@ -17,6 +17,9 @@ from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.engine import Engine
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.local.pool import FRESH_SEED_TASK, SolveCount, count_solved, filter_by_solve_rate
+
+FORMAT_VERSION = 1
+_FIX = "restore it or start a new --out"
 
 
 def make_pool(plan: RunPlan, *, engine: Engine, grader: Grader, reporter: Reporter) -> list[Problem]:
@@ -93,13 +96,13 @@ def pool_of(directory: RunDirectory) -> PoolSummary | None:
     """
     if not directory.pool.is_file():
         return None
+    data = _read(directory)
     try:
-        data = json.loads(directory.pool.read_text(encoding="utf-8"))
         counts = [SolveCount(**row) for row in data["solve_counts"]]
         fresh = [SolveCount(**row) for row in data.get("fresh_counts", ())]
         kept = {row["id"] for row in data["problems"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{directory.pool} is damaged; start a new --out") from None
+    except (KeyError, TypeError):
+        raise UserError(f"{directory.pool} is damaged; {_FIX}") from None
     if not counts:
         return None
     return PoolSummary(
@@ -120,9 +123,10 @@ def _rate(counts: Sequence[SolveCount]) -> float | None:
 def _write_pool(
     path: Path, problems: Sequence[Problem], counts: Sequence[SolveCount], *, fresh: Sequence[SolveCount], tokens: int
 ) -> None:
-    write_json(
+    write_sealed(
         path,
         {
+            "format_version": FORMAT_VERSION,
             "problems": [asdict(problem) for problem in problems],
             "solve_counts": [asdict(count) for count in counts],
             "fresh_counts": [asdict(count) for count in fresh],
@@ -132,5 +136,22 @@ def _write_pool(
 
 
 def read_pool(directory: RunDirectory) -> list[Problem]:
-    """The training problems of a run whose pool is made."""
-    return [Problem(**row) for row in json.loads(directory.pool.read_text(encoding="utf-8"))["problems"]]
+    """The training problems of a run whose pool is made.
+
+    Raises:
+        UserError: the file is damaged, or of another format version.
+    """
+    try:
+        return [Problem(**row) for row in _read(directory)["problems"]]
+    except (KeyError, TypeError):
+        raise UserError(f"{directory.pool} is damaged; {_FIX}") from None
+
+
+def _read(directory: RunDirectory) -> dict[str, Any]:
+    data = read_sealed(directory.pool, fix=_FIX)
+    version = data.get("format_version", FORMAT_VERSION)  # the first files had none
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{directory.pool} has format version {version!r}, this sdbench reads {FORMAT_VERSION}; start a new --out"
+        )
+    return data

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -17,6 +19,7 @@ from typing import IO, Any
 from sdbench.harness.progress import Advance, Reporter
 from sdbench.harness.stages.condition import run_condition, training_name
 from sdbench.harness.stages.prepare import RunPlan
+from sdbench.harness.training_process import STOP
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Grader
 from sdbench.tasks.problem import Problem
@@ -25,6 +28,7 @@ from sdbench.trainers.local.rollout_engine import RolloutEngine
 # A process needs some seconds to load what it works with; fewer rollouts than these are sooner done without one.
 _WORTH_A_PROCESS_ROLLOUTS = 4_000
 _MODULE = "sdbench.harness.training_process"
+_STOPPING_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +159,9 @@ def _run_in_processes(
                 if child.task is not None:
                     code = child.process.wait()
                     name = training_name(plan, child.task.condition, child.task.training_seed)
-                    raise TrainingProcessError(f"{name}: its process ended with {code}; see {child.log}")
+                    raise TrainingProcessError(
+                        f"{name}: its process ended with {code}{_meaning(code)}; see {child.log}"
+                    )
                 working -= 1
             elif event["event"] == "done":
                 child.task = None
@@ -165,6 +171,12 @@ def _run_in_processes(
                 raise UserError(message) if event["user_error"] else TrainingProcessError(f"{message}; see {child.log}")
             else:
                 _report(child, event, reporter)
+
+
+def _meaning(code: int) -> str:
+    if code != -signal.SIGKILL:
+        return ""
+    return " (killed, as where memory runs out: free some or give a smaller --jobs, then call again to go on)"
 
 
 def _hand_out(child: _Child, waiting: list[TrainingTask]) -> None:
@@ -223,6 +235,17 @@ def _children(
             reader.start()
             _tell(children[-1], request)
         yield children
+    except KeyboardInterrupt:
+        # Each finishes its step and saves its state; a second interrupt ends them at once.
+        for child in children:
+            if child.task is not None:
+                _tell(child, STOP)
+        deadline = time.monotonic() + _STOPPING_SECONDS
+        for child in children:
+            if child.task is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    child.process.wait(max(0.0, deadline - time.monotonic()))
+        raise
     finally:
         for child in children:
             child.process.kill()

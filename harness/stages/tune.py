@@ -15,7 +15,14 @@ from pydantic import BaseModel, ValidationError
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.recipes.rates import settings_but_rate
 from sdbench.harness.recipes.schema import Recipe
-from sdbench.harness.run_directory import CellFolder, RunDirectory, write_atomically, write_json
+from sdbench.harness.run_directory import (
+    CellFolder,
+    RunDirectory,
+    read_sealed,
+    write_atomically,
+    write_json,
+    write_sealed,
+)
 from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.engine_apart import engine_apart
 from sdbench.harness.stages.pool import make_pool
@@ -45,6 +52,7 @@ from sdbench.trainers.models import load_policy
 from sdbench.trainers.plugins import Plugin
 
 Model = TypeVar("Model", bound=BaseModel)
+_MADE_AGAIN = "remove it to have it made again"
 
 
 def prepare_tuning(
@@ -163,7 +171,7 @@ def _base_score(plan: RunPlan, *, engine: HfEngine, grader: Grader, reporter: Re
     if path.is_file():
         return _read(path, ValidationScore)
     score = _score(plan, "base", engine=engine, grader=grader, reporter=reporter)
-    write_json(path, score.model_dump(mode="json"))
+    write_sealed(path, score.model_dump(mode="json"))
     return score
 
 
@@ -211,7 +219,7 @@ def _cell(
             teacher_tokens=record.teacher_tokens,
             validation=score,
         )
-    write_json(folder.cell, cell.model_dump(mode="json"))
+    write_sealed(folder.cell, cell.model_dump(mode="json"))
     shutil.rmtree(folder.checkpoint, ignore_errors=True)
     folder.state.unlink(missing_ok=True)
     return cell
@@ -258,7 +266,8 @@ def _read_cells(directory: RunDirectory, name: str) -> list[TuningCell]:
 
 
 def _read(path: Path, model: type[Model]) -> Model:
+    data = read_sealed(path, fix=_MADE_AGAIN)
     try:
-        return model.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
-        raise UserError(f"{path} is damaged; remove it to have it made again") from None
+        return model.model_validate_json(json.dumps(data))
+    except ValidationError:
+        raise UserError(f"{path} is damaged; {_MADE_AGAIN}") from None

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     # Whatever a library prints must not reach the protocol.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # told to the whole group: the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     import math_verify  # type: ignore[import-untyped]  # noqa: F401  loaded before the limits and before the first request is timed
 

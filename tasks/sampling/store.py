@@ -3,7 +3,7 @@
 Three files in one folder: ``samples.jsonl`` (what was drawn, no times in it), ``verdicts.jsonl`` (what a grader said,
 so that grading can be redone without drawing) and ``timings.jsonl``. Each begins with a header line naming its format
 version. One process writes at a time. A line that a crash left half-written is dropped and counted; any other broken
-one is an error as soon as its group is asked for.
+one is an error as soon as its group is asked for: each line ends with the checksum of what it says.
 
 Loading reads of each sample only its place, which stands at the head of its line, so that a million are there in
 seconds; a sample is parsed when its group is asked for. Against SQLite with a million samples of 40 tokens
@@ -25,9 +25,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from sdbench.tasks.checksums import sealed_line, unsealed_line
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.verdict import Verdict
 from sdbench.tasks.outcome import FinishReason
+from sdbench.tasks.writing import open_own
 
 FORMAT_VERSION = 1
 _INDEX_MARK = b',"index":'
@@ -197,18 +199,18 @@ class SampleStore:
         return self.folder / f"{kind}.jsonl"
 
     def _append(self, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        lines = [_line(row) for row in rows]
+        lines = [sealed_line(_line(row)) + b"\n" for row in rows]
         if not lines:
             return
         path = self._path(kind)
         self.folder.mkdir(parents=True, exist_ok=True)
         whole_bytes = self._whole_bytes(kind)
-        with path.open("r+b" if path.exists() else "wb") as stream:
+        with open_own(path, "r+b" if path.exists() else "wb") as stream:
             # A half-written line would swallow the first new one.
             stream.truncate(whole_bytes)
             stream.seek(whole_bytes)
             if whole_bytes == 0:
-                stream.write(_line({"format_version": FORMAT_VERSION, "kind": kind}))
+                stream.write(_line({"format_version": FORMAT_VERSION, "kind": kind}) + b"\n")
             stream.write(b"".join(lines))
             stream.flush()
             os.fsync(stream.fileno())
@@ -237,7 +239,7 @@ class SampleStore:
         try:
             header = json.loads(line)
             version, found = header["format_version"], header["kind"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise UserError(
                 f"{self._path(kind)} line 1 is not the header of a sample store; move the file away to draw anew"
             ) from None
@@ -261,8 +263,8 @@ class SampleStore:
 
     def _parsed(self, kind: str, line: _UnreadLine, parse: Callable[[bytes], _Row]) -> _Row:
         try:
-            return parse(line.text)
-        except (ValueError, KeyError, TypeError) as error:
+            return parse(unsealed_line(line.text))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{self._path(kind)} line {line.number} is broken ({type(error).__name__}: {error}): "
                 f"{line.text[:60]!r}; delete that line, what it held is made again"
@@ -320,7 +322,7 @@ class _Groups:
 
 def _line(row: Mapping[str, Any]) -> bytes:
     # ASCII escapes keep lone surrogates of a bad decoding and line separators out of the file.
-    return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+    return json.dumps(row, ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
 def _sample_row(sample: StoredSample) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from sdbench.harness.run_directory import RunDirectory
 from sdbench.harness.stages import condition as condition_stage
 from sdbench.harness.stages.failed_training import unfinished_of
+from sdbench.tasks.checksums import unsealed
 
 Call = Callable[..., Any]
 RECIPE = """
@@ -80,7 +81,7 @@ def test_one_diverged_seed_is_shown_and_the_rest_goes_on(
     assert done.err.splitlines()[-1] == said
     assert json.loads((one / "manifest.json").read_text())["status"] == "failed"
     failure = one / "conditions" / "null_wrapper" / "seed-0" / "failure.json"
-    assert json.loads(failure.read_text()) == {"format_version": 1, "reason": REASON}
+    assert unsealed(json.loads(failure.read_text())) == {"format_version": 1, "reason": REASON}
     board = json.loads((one / "leaderboard.json").read_text())
     lacking = row(board, "null_wrapper")
     assert (lacking["seeds"], lacking["missing_seeds"]) == ([1], [{"seed": 0, "reason": REASON}])

@@ -7,31 +7,50 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sdbench.tasks.checksums import sealed_line, unsealed_line
+from sdbench.tasks.errors import UserError
+from sdbench.tasks.writing import file_named, open_own
 from sdbench.trainers.feedback.types import PrivilegedContext, Unbuilt
 from sdbench.trainers.local.contexts import Lesson
 from sdbench.trainers.local.update import TrainingRow, UpdateResult
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows, one JSON line each, in ASCII: no line separator of a model's text can break a line. NaN is refused."""
+    """Add rows, a sealed JSON line each, in ASCII: no separator of a model's text can break one. NaN is refused."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(text)
+    lines = [sealed_line(json.dumps(row, allow_nan=False).encode("ascii")) + b"\n" for row in rows]
+    with open_own(path, "ab") as stream:
+        stream.write(b"".join(lines))
 
 
 def keep_steps(path: Path, *, finished_steps: int) -> None:
     """Drop the rows of steps that the saved state does not hold, and a last line that a kill cut short.
 
+    Where no step is finished nothing is read: what stands there is of a training that begins anew.
+
     Raises:
-        ValueError: a line before the last is broken; nothing is dropped then.
+        UserError: a line before the last is broken; nothing is dropped then.
     """
     if not path.exists():
         return
-    *lines, _cut_short = path.read_text(encoding="utf-8").split("\n")  # a whole line ends with its newline
-    kept = [line + "\n" for line in lines if json.loads(line)["step"] <= finished_steps]
+    *lines, _cut_short = (
+        path.read_bytes().split(b"\n") if finished_steps else [b""]
+    )  # a whole line ends with its newline
+    kept = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            step = json.loads(unsealed_line(line))["step"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(
+                f"{path} line {number} is broken ({type(error).__name__}: {error}); restore the file, or remove the "
+                "state of that training to begin it anew"
+            ) from None
+        if step <= finished_steps:
+            kept.append(line + b"\n")
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.unlink(missing_ok=True)  # a link that stands there would be followed
+    with file_named(path):
+        temporary.write_bytes(b"".join(kept))
     temporary.replace(path)
 
 

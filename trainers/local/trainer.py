@@ -54,6 +54,7 @@ from sdbench.trainers.local.settings import (
     TrainingProgress,
     TrainingRecord,
 )
+from sdbench.trainers.local.stopping import finishing_steps
 from sdbench.trainers.local.update import Learner, UpdateResult, update
 from sdbench.trainers.model_folder import model_digest
 from sdbench.trainers.objectives.anti_distillation import EntropyGate
@@ -217,15 +218,18 @@ class _Training:
         if self.curve is not None:
             self._begin_curve(self.curve)
         budget, every = self.condition.budget, self.settings.save_state_every_steps
-        while self.spent.steps < budget.steps:
-            self._step()
-            if self.curve is not None and self._is_due(self.curve):
-                self._measure(self.curve)
-            if self.spent.steps < budget.steps:
-                self._keep_checkpoint()
-                if self.spent.steps % every == 0:
+        with finishing_steps() as stop:
+            while self.spent.steps < budget.steps:
+                self._step()
+                if self.curve is not None and self._is_due(self.curve):
+                    self._measure(self.curve)
+                if self.spent.steps < budget.steps:
+                    self._keep_checkpoint()
+                if stop.requested or (self.spent.steps < budget.steps and self.spent.steps % every == 0):
                     self._save()
-            self._say("rollouts" if self.spent.steps < budget.steps else "saving")
+                if stop.requested:
+                    raise KeyboardInterrupt
+                self._say("rollouts" if self.spent.steps < budget.steps else "saving")
         record = self._record()
         save_checkpoint(
             self.outputs.checkpoint_dir,

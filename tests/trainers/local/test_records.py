@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sdbench.tasks.checksums import unsealed_line
+from sdbench.tasks.errors import UserError
 from sdbench.trainers.local.records import append_lines, keep_steps
 
 
@@ -15,7 +17,7 @@ def test_no_character_of_a_models_text_breaks_a_line(tmp_path: Path) -> None:
     rows = [{"step": step, "text": "a\u2028b\u2029c\u0085d\ud800\x0b"} for step in (1, 2, 3)]
     append_lines(path, rows)
     keep_steps(path, finished_steps=2)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == rows[:2]
+    assert [json.loads(unsealed_line(line)) for line in path.read_bytes().splitlines()] == rows[:2]
 
 
 def test_a_last_line_cut_short_is_dropped_and_a_broken_one_before_it_is_an_error(tmp_path: Path) -> None:
@@ -26,6 +28,6 @@ def test_a_last_line_cut_short_is_dropped_and_a_broken_one_before_it_is_an_error
     keep_steps(path, finished_steps=2)
     assert path.read_text() == whole
     path.write_text('{"st\n' + whole)
-    with pytest.raises(ValueError, match="Unterminated"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl line 1 is broken \(JSONDecodeError: Unterminated"):
         keep_steps(path, finished_steps=2)
     assert path.read_text() == '{"st\n' + whole

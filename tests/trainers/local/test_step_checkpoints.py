@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sdbench.tasks.checksums import sealed
 from sdbench.tasks.errors import UserError
 from sdbench.trainers.checkpoints import PROVENANCE_FILE, load_step_checkpoint
 from sdbench.trainers.conditions import ConditionSpec
@@ -76,7 +77,7 @@ def test_one_of_another_training_is_refused(tmp_path: Path, train) -> None:
     train(tmp_path, steps=3, every=1)
     folder = tmp_path / "step-1"
     provenance = json.loads((folder / PROVENANCE_FILE).read_text())
-    (folder / PROVENANCE_FILE).write_text(json.dumps({**provenance, "identity": "another"}))
+    (folder / PROVENANCE_FILE).write_text(json.dumps(sealed({**provenance, "identity": "another"})))
     (tmp_path / "checkpoint").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="holds a checkpoint of another training"):
         train(tmp_path, steps=3, every=1)
