@@ -55,9 +55,22 @@ class Lesson:
     lacks_place: bool = False
 
 
-def reward_lessons(groups: Sequence[Group], *, objective: RewardSettings, prompt_format: PromptFormat) -> list[Lesson]:
-    """Lessons by reward. An ungraded rollout is left out of its group and of the loss; an unfit one has no tokens."""
-    advantages = reward_advantages([[rollout.reward for rollout in group.rollouts] for group in groups], objective)
+def reward_lessons(
+    groups: Sequence[Group],
+    *,
+    objective: RewardSettings,
+    prompt_format: PromptFormat,
+    ungraded_reward: float | None = None,
+) -> list[Lesson]:
+    """Lessons by reward; an unfit rollout has no tokens.
+
+    ``ungraded_reward`` is what an ungraded one counts; None leaves it out of its group and of the loss.
+    """
+    rewards = [
+        [ungraded_reward if rollout.reward is None else rollout.reward for rollout in group.rollouts]
+        for group in groups
+    ]
+    advantages = reward_advantages(rewards, objective)
     lessons = []
     for group, values in zip(groups, advantages, strict=True):
         prompt = prompt_format.student_prompt(group.problem)

@@ -30,7 +30,7 @@ def load_student(base: Path | str, *, settings: LocalTrainerSettings, seed: int)
     model, tokenizer = load_policy(base, dtype=dtype, device=device_of(settings))
     check_scorable(model)
     student: Any = add_adapters(model, settings.lora, seed=seed) if settings.weights == "lora" else model
-    _switch_dropout_off(student)
+    switch_dropout_off(student)
     if settings.gradient_checkpointing:
         enable_gradient_checkpointing(student)
     student.eval()
@@ -124,7 +124,7 @@ def training_mode(model: Any, *, settings: LocalTrainerSettings) -> Iterator[Non
         model.eval()
 
 
-def _switch_dropout_off(model: nn.Module) -> None:
+def switch_dropout_off(model: nn.Module) -> None:
     """A policy scored with dropout would not be the policy that sampled."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):

@@ -1,0 +1,84 @@
+"""Starting Ray, or joining one, and making sure at once that it has what a training will ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from sdbench.tasks.errors import UserError
+from sdbench.trainers.engines.openai import KEY_VARIABLE
+from sdbench.trainers.openrlhf.process import TASK_VARIABLE
+from sdbench.trainers.openrlhf.task import TrainingTask
+
+# Upstream's own defaults for its workers.
+_UPSTREAM_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "true",
+    "NCCL_DEBUG": "WARN",
+    "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": "1",
+}
+_PASSED_ON = (TASK_VARIABLE, KEY_VARIABLE, "WANDB_API_KEY")
+
+
+def start_ray(
+    arguments: Mapping[str, Any], *, task: TrainingTask | None, on_cpu: bool, address: str | None = None
+) -> None:
+    """Start Ray, or join the one at an address.
+
+    Args:
+        arguments: upstream's flags as it has read them, by their dotted names.
+        task: the training; None for upstream's own.
+        on_cpu: pretend GPUs and prepare every worker for a machine without any.
+        address: of a cluster that is there; None starts one on this machine.
+
+    Raises:
+        UserError: there is no cluster at the address, or it has too few GPUs or processors. Upstream would wait for
+            them without end and without a word.
+    """
+    gpus = gpus_needed(arguments, critic=task is not None and needs_own_critic(task))
+    environment = {name: os.environ.get(name, value) for name, value in _UPSTREAM_ENVIRONMENT.items()}
+    environment |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": environment}}
+    if on_cpu:
+        from sdbench.trainers.openrlhf.cpu.ray_start import joining_options, ray_options
+
+        options = ray_options(gpus=gpus) if address is None else joining_options()
+        options["runtime_env"]["env_vars"] = {**environment, **options["runtime_env"]["env_vars"]}
+    if address is not None:
+        options["address"] = address
+    try:
+        ray.init(**options)
+    except ConnectionError as error:
+        raise UserError(
+            f"--ray-address {address!r}: no Ray cluster answers there; start one, or leave it out"
+        ) from error
+    _check_resources(ray.cluster_resources(), gpus=gpus)
+
+
+def gpus_needed(arguments: Mapping[str, Any], *, critic: bool) -> int:
+    """How many GPUs upstream will ask Ray for with these flags, and one for a critic's own engine."""
+    ranks = arguments["actor.num_nodes"] * arguments["actor.num_gpus_per_node"]
+    engines = (arguments["vllm.num_engines"] or 0) * arguments["vllm.tensor_parallel_size"]
+    needed = ranks if arguments["train.colocate_all"] and not arguments["train.async_enable"] else ranks + engines
+    colocated = arguments["train.colocate_all"] or arguments["train.colocate_actor_ref"]
+    if arguments["algo.kl.init_coef"] > 0 and not colocated:
+        needed += arguments["ref.num_nodes"] * arguments["ref.num_gpus_per_node"]
+    return int(needed + critic)
+
+
+def needs_own_critic(task: TrainingTask) -> bool:
+    """Whether the critic asks a model in an engine of this training's own."""
+    return task.critic is not None and task.critic.settings.get("engine") == "vllm"
+
+
+def _check_resources(held: Mapping[str, float], *, gpus: int) -> None:
+    for name, shown in (("GPU", "GPUs"), ("CPU", "processors")):
+        there = int(held.get(name, 0))
+        if there < gpus:
+            raise UserError(
+                f"this training asks Ray for {gpus} {shown}, and the cluster has {there}: lower nodes, gpus_per_node, "
+                "engines or gpus_per_engine of [training.openrlhf], set colocate = true, or give --ray-address of a "
+                "larger cluster"
+            )

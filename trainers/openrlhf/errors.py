@@ -1,0 +1,61 @@
+"""Why a training ended early, for whoever started it: one small file beside its state. Loads neither torch nor Ray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from sdbench.tasks.errors import UserError
+
+Kind = Literal["user", "diverged", "died", "bug"]
+_DEAD = {
+    "RayActorError": "a process of the training",
+    "ActorDiedError": "a process of the training",
+    "ActorUnavailableError": "a process of the training",
+    "WorkerCrashedError": "a process of the training",
+    "NodeDiedError": "a node of the cluster",
+    "OutOfMemoryError": "a process of the training, killed by Ray for memory,",
+    "EngineDeadError": "vLLM's engine",
+    "EngineGenerateError": "vLLM's engine",
+}
+
+
+def kind_of(error: BaseException) -> tuple[Kind, str]:
+    """What kind of end an error is, and how it is told."""
+    for cause in _causes(error):
+        if isinstance(cause, UserError):
+            return "user", str(cause)
+        if isinstance(cause, FloatingPointError):
+            return "diverged", str(cause)
+    for cause in _causes(error):
+        for kind in type(cause).__mro__:
+            if kind.__name__ in _DEAD:
+                return "died", f"{_DEAD[kind.__name__]} died ({_first_line(cause)})"
+    return "bug", f"{type(error).__name__}: {_first_line(error)}"
+
+
+def write_error(path: Path, error: BaseException) -> None:
+    """Write it down."""
+    kind, message = kind_of(error)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"format_version": 1, "kind": kind, "message": message}) + "\n", encoding="utf-8")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, Ray's wrappers (``cause``) and Python's own."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            waiting += [getattr(one, "cause", None), one.__cause__, one.__context__]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Ray puts a remote traceback before the message of what was raised.
+    return (lines[-1] if lines and "ray::" in lines[0] else lines[0] if lines else type(error).__name__)[:300]

@@ -1,0 +1,61 @@
+"""What the output layer does while a model is run for its loss: never all logits, but what is made of them.
+
+A model's forward pass ends in its output layer. While one of these is open the layer answers with something else, inside
+the pass: so DeepSpeed's hooks, which gather sharded weights around a layer's forward and backward pass, hold the layer's
+weight whenever it is needed, also where the loss computes chunks of logits a second time. Shapes: B rollout, S position
+in prompt and completion, T completion position, N completion tokens laid end to end, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sdbench.trainers.objectives.chunked import Head
+from sdbench.trainers.scoring import CompletionBatch, output_head
+
+
+@contextmanager
+def _answering(head: nn.Linear, answer: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    head.forward = answer  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del head.forward
+
+
+def completion_states(hidden_BSD: Tensor, batch: CompletionBatch) -> Tensor:
+    """The hidden states that predict the completion tokens, laid end to end, shape ND."""
+    index_BTD = batch.predictor_BT[..., None].expand(-1, -1, hidden_BSD.shape[-1])
+    states_ND: Tensor = hidden_BSD.gather(1, index_BTD)[batch.mask_BT]
+    return states_ND
+
+
+def run_for(engine: Any, batch: CompletionBatch, *, compute: Callable[[Tensor, Head], Tensor]) -> Tensor:
+    """Run a model on a batch; its output layer answers with ``compute(states_ND, head)``, shape N, which is returned.
+
+    Args:
+        engine: DeepSpeed's engine around the model, or the model.
+        batch: the completions.
+        compute: given the states that predict the completion tokens, and the output layer's weights.
+    """
+    module = getattr(engine, "module", engine)
+    layer = output_head(module)
+
+    def answer(hidden_BSD: Tensor) -> Tensor:
+        head = Head(weight_VD=layer.weight, bias_V=layer.bias)
+        return compute(completion_states(hidden_BSD, batch), head)
+
+    with _answering(layer, answer):
+        found: Tensor = engine(input_ids=batch.ids_BS, use_cache=False).logits
+    return found
+
+
+@torch.no_grad()
+def states_of(engine: Any, batch: CompletionBatch) -> Tensor:
+    """The last hidden states that predict the completion tokens, shape ND, without a gradient."""
+    return run_for(engine, batch, compute=lambda states_ND, head: states_ND)
