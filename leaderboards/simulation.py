@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
+from sdbench.leaderboards.simulation_page import FIGURES, percent_text, reading_above, table, tell, write_figures
 from sdbench.leaderboards.simulation_population import (
     BENCHMARK_SD,
     BENCHMARKS,
@@ -53,8 +52,6 @@ RIVALS: tuple[tuple[int, Rival, str], ...] = (
 # A level that Holm's adjustment works at: 0.05 over the five contrasts that the recipes name.
 STRICT_LEVEL = 0.01
 
-FIGURES = "## Figures"
-
 
 def coverage_table(*, boards: int, seed: int) -> str:
     """Coverage and width of the macro's interval over accuracies, seed standard deviations and numbers of seeds."""
@@ -65,11 +62,11 @@ def coverage_table(*, boards: int, seed: int) -> str:
                 simulate_coverage(accuracy=accuracy, seed_sd=seed_sd, seeds=seeds, boards=boards, seed=seed)
                 for seeds in SEEDS
             ]
-            rows.append([_percent(accuracy), _percent(seed_sd), *(_coverage(cell) for cell in cells)])
+            rows.append([percent_text(accuracy), percent_text(seed_sd), *(_coverage(cell) for cell in cells)])
             rows[-1].append(_rate(cells[0].condition))
-            _progress("coverage", rows[-1])
+            tell("coverage", rows[-1])
     heads = ["macro", "seed SD", "1 seed: that checkpoint's own", "3 seeds", "5 seeds"]
-    return _table([*heads, "1 seed, of the condition's mean (not promised)"], rows)
+    return table([*heads, "1 seed, of the condition's mean (not promised)"], rows)
 
 
 def size_table(*, boards: int, seed: int) -> str:
@@ -90,10 +87,10 @@ def size_table(*, boards: int, seed: int) -> str:
                 )
                 for seeds, rival in columns
             ]
-            rows.append([_percent(accuracy), _percent(seed_sd), *map(_rate, rates)])
-            _progress("size", rows[-1])
+            rows.append([percent_text(accuracy), percent_text(seed_sd), *map(_rate, rates)])
+            tell("size", rows[-1])
     heads = ["macro", "seed SD", *(head for _, _, head in RIVALS)]
-    return _table([*heads, "1 seed, read as two conditions (not promised)"], rows)
+    return table([*heads, "1 seed, read as two conditions (not promised)"], rows)
 
 
 def strict_table(*, boards: int, seed: int) -> str:
@@ -113,9 +110,9 @@ def strict_table(*, boards: int, seed: int) -> str:
             )
             for seeds, rival, _ in RIVALS
         ]
-        rows.append([_percent(seed_sd), *map(_rate, rates)])
-        _progress("strict", rows[-1])
-    return _table(["seed SD", *(head for _, _, head in RIVALS)], rows)
+        rows.append([percent_text(seed_sd), *map(_rate, rates)])
+        tell("strict", rows[-1])
+    return table(["seed SD", *(head for _, _, head in RIVALS)], rows)
 
 
 def power_table(*, boards: int, seed: int) -> str:
@@ -135,9 +132,9 @@ def power_table(*, boards: int, seed: int) -> str:
                 )
                 for seeds, rival, _ in RIVALS
             ]
-            rows.append([_percent(seed_sd), _percent(difference), *map(_rate, rates)])
-            _progress("power", rows[-1])
-    return _table(["seed SD", "true difference", *(head for _, _, head in RIVALS)], rows)
+            rows.append([percent_text(seed_sd), percent_text(difference), *map(_rate, rates)])
+            tell("power", rows[-1])
+    return table(["seed SD", "true difference", *(head for _, _, head in RIVALS)], rows)
 
 
 def edge_table(*, boards: int, seed: int) -> str:
@@ -146,9 +143,9 @@ def edge_table(*, boards: int, seed: int) -> str:
     rows = []
     for accuracy in EDGE_ACCURACIES:
         cells = [simulate_edge(accuracy=accuracy, spread=spread, boards=boards, seed=seed) for spread in spreads]
-        rows.append([_percent(accuracy), *map(_coverage, cells)])
-        _progress("edge", rows[-1])
-    return _table(["true accuracy", *(f"problems: {spread}" for spread in spreads)], rows)
+        rows.append([percent_text(accuracy), *map(_coverage, cells)])
+        tell("edge", rows[-1])
+    return table(["true accuracy", *(f"problems: {spread}" for spread in spreads)], rows)
 
 
 def figures(*, boards: int, seed: int, command: str) -> str:
@@ -178,13 +175,13 @@ In %, before Holm. Two checkpoints: both have the same accuracy of their own.
 
 {size_table(boards=boards, seed=seed)}
 
-Size at p < {STRICT_LEVEL}, a level that Holm's adjustment works at; macro {_percent(ONE_ACCURACY)} %.
+Size at p < {STRICT_LEVEL}, a level that Holm's adjustment works at; macro {percent_text(ONE_ACCURACY)} %.
 
 {strict_table(boards=boards, seed=seed)}
 
 ### Power: how often p < 0.05 with a true difference
 
-In %, before Holm; macro {_percent(ONE_ACCURACY)} % against so many points less.
+In %, before Holm; macro {percent_text(ONE_ACCURACY)} % against so many points less.
 
 {power_table(boards=boards, seed=seed)}
 
@@ -197,39 +194,12 @@ nothing: always or never solved.
 """
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.4g}"
-
-
 def _rate(rate: Rate) -> str:
     return f"{100 * rate.share:.1f} ± {100 * rate.error:.1f}"
 
 
 def _coverage(cell: Coverage) -> str:
     return f"{_rate(cell.target)} ({100 * cell.width:.1f} ± {100 * cell.width_error:.1f})"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["--:"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _progress(what: str, row: Sequence[str]) -> None:
-    print(what, *row, sep="  ", file=sys.stderr, flush=True)
-
-
-def _reading(path: Path) -> str | None:
-    """What a page has above its figures, written by hand and kept; None where there is no place for figures."""
-    if not path.exists():
-        return ""
-    above, heading, _ = path.read_text(encoding="utf-8").partition(f"{FIGURES}\n")
-    return above if heading else None
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text((_reading(path) or "") + text, encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -243,13 +213,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--boards {options.boards} --seed {options.seed}: at least one board, and no negative seed")
     if options.out is not None and not options.out.parent.is_dir():
         parser.error(f"--out {options.out}: no folder {options.out.parent}; create it first")
-    if options.out is not None and _reading(options.out) is None:
+    if options.out is not None and reading_above(options.out) is None:
         parser.error(f"--out {options.out}: that file has no line {FIGURES!r}; add it where the figures belong")
     command = f"{parser.prog} --boards {options.boards} --seed {options.seed}"
     if options.out is None:
         print(figures(boards=options.boards, seed=options.seed, command=command))
     else:
-        _write(options.out, figures(boards=options.boards, seed=options.seed, command=f"{command} --out {options.out}"))
+        write_figures(
+            options.out, figures(boards=options.boards, seed=options.seed, command=f"{command} --out {options.out}")
+        )
 
 
 if __name__ == "__main__":
