@@ -32,6 +32,7 @@ from sdbench.harness.cli import (
     power,
     run,
     show,
+    study,
     tasks_path,
     tune,
 )
@@ -60,6 +61,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("grade")(grade.grade)
 app.command("list")(listing.list_entries)
 app.command("show")(show.show)
+app.command("study")(study.study)
 app.command("tasks-path")(tasks_path.tasks_path)
 app.command("tune")(tune.tune)
 app.add_typer(data.app, name="data")
