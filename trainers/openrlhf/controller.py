@@ -32,6 +32,7 @@ from sdbench.trainers.models import load_tokenizer
 from sdbench.trainers.openrlhf.base_folder import positions_of_folder
 from sdbench.trainers.openrlhf.critics import task_critic
 from sdbench.trainers.openrlhf.draws import SampleLabel
+from sdbench.trainers.openrlhf.probe import write_probe
 from sdbench.trainers.openrlhf.process import this_task
 from sdbench.trainers.openrlhf.rows import TeacherRow
 from sdbench.trainers.prompting import choose_format
@@ -136,6 +137,8 @@ class ConditionPPOTrainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class
         for path in (self.task.metrics_file, self.task.rollouts_file):
             keep_steps(path, finished_steps=self._spent.steps)
         super().fit(global_step)
+        if self.task.probe_file is not None:
+            write_probe(self.task, self._prompt_format, engines=self.vllm_engines)
         self._write_checkpoint(str(self.task.checkpoint_dir), is_last=True)
 
     def train_step(self, rollout_samples: list[Any], global_step: int) -> tuple[dict[str, Any], int]:

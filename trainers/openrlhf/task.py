@@ -38,6 +38,8 @@ class TrainingTask(StrictModel):
         metrics_file: one JSON line a step.
         rollouts_file: one JSON line a rollout.
         state_dir: what a stopped training goes on from, in DeepSpeed's own format; removed when it is done.
+        probe_file: greedy completions of the first problems are drawn from every engine after the last update, and
+            written there, to be held against the checkpoint's; None draws none.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -56,6 +58,7 @@ class TrainingTask(StrictModel):
     metrics_file: Path
     rollouts_file: Path
     state_dir: Path
+    probe_file: Path | None = None
 
     @property
     def pool(self) -> list[Problem]:

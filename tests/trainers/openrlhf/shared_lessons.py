@@ -1,0 +1,56 @@
+"""The lessons that both trainers are given in the parity tests: the nano base's own rollouts, from a seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdbench.tasks.sampling.settings import SamplingSettings
+from sdbench.trainers.conditions import GrpoSettings
+from sdbench.trainers.critic.catalogue import make_critic
+from sdbench.trainers.engines.hf import HfEngine
+from sdbench.trainers.feedback.registry import make_feedback
+from sdbench.trainers.feedback.writers import context_writer
+from sdbench.trainers.local.contexts import Lesson, TeacherLessons, reward_lessons
+from sdbench.trainers.local.rollouts import ProblemOrder, draw_completions, grade_groups
+from sdbench.trainers.models import load_policy
+from sdbench.trainers.openrlhf.task import TrainingTask
+from sdbench.trainers.prompting import PromptFormat, choose_format
+from sdbench.trainers.spans import span_reader
+
+
+def lessons_of(task: TrainingTask) -> tuple[list[Lesson], PromptFormat]:
+    """A step's lessons, and how its prompts are written."""
+    from sdbench.tasks.grading.math_grader import MathGrader
+
+    model, tokenizer = load_policy(task.base)
+    prompt_format = choose_format(tokenizer, task.pool)
+    budget, condition = task.condition.budget, task.condition
+    draws = ProblemOrder(problems=task.pool, seed=task.seed).draws(
+        step=0, problems_per_step=budget.rollouts_per_step // budget.group_size
+    )
+    completions = draw_completions(
+        draws,
+        engine=HfEngine(model, tokenizer),
+        prompt_format=prompt_format,
+        sampling=SamplingSettings(temperature=1.0, max_tokens=96),
+        group_size=budget.group_size,
+        seed=task.seed,
+        seed_task="train",
+    )
+    with MathGrader(workers=1) as grader:
+        groups = grade_groups(draws, completions, grader=grader, group_size=budget.group_size)
+    if isinstance(condition.objective, GrpoSettings):
+        return reward_lessons(groups, objective=condition.objective, prompt_format=prompt_format), prompt_format
+    writer = context_writer(prompt_format.name)
+    critic: Any = make_critic("symbolic", writer=writer) if task.critic is not None else None
+    lessons = TeacherLessons(
+        condition=condition,
+        feedback=make_feedback(condition.feedback.name, condition.feedback.settings),
+        prompt_format=prompt_format,
+        writer=writer,
+        critic=critic,
+        seed=task.seed,
+        max_teacher_tokens=None,
+        spans=span_reader(condition.objective, tokenizer),
+    )
+    return lessons.lessons(groups, step=0), prompt_format
