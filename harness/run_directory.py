@@ -145,6 +145,10 @@ class ConditionFolder(ModelFolder):
         """Where a checkpoint on the way stands."""
         return StepFolder(self.root / "steps" / f"step-{step}")
 
+    def kept_steps(self) -> list[int]:
+        """The steps on the way whose weights are there, in order."""
+        return sorted(int(path.parent.name.removeprefix("step-")) for path in self.root.glob("steps/step-*/checkpoint"))
+
     def step_results(self) -> dict[int, Path]:
         """The results of the checkpoints on the way that were scored, by step."""
         found = {
@@ -397,6 +401,22 @@ class RunDirectory:
     def heatmap(self, suffix: Literal["html", "png", "svg"]) -> Path:
         """The heat maps of ``sdbench diagnose``."""
         return self.root / f"heatmap.{suffix}"
+
+    def over_training(self, suffix: Literal["json", "md", "png", "svg"]) -> Path:
+        """The token advantages of a run's checkpoints."""
+        return self.root / f"over_training.{suffix}"
+
+    def advantages_at(self, condition: str, *, training_seed: int, step: int) -> Path:
+        """The token advantages of one checkpoint on the way of a training, as JSON lines."""
+        return self.root / "over_training" / condition / f"seed-{training_seed}" / f"step-{step}.jsonl"
+
+    def updates(self, condition: str) -> Path:
+        """What one optimiser step did to each token, as JSON lines."""
+        return self.root / "updates" / f"{condition}.jsonl"
+
+    def updates_table(self, suffix: Literal["json", "md"]) -> Path:
+        """The same as a table."""
+        return self.root / f"updates.{suffix}"
 
     def evaluated_model(self, name: str) -> ModelFolder:
         """The folder of one model that ``sdbench eval`` scores."""

@@ -64,7 +64,7 @@ def spread_of(amounts: Sequence[Sequence[float]], problem_R: Clusters, *, confid
 class StepSummary:
     """All tokens of one step of every rollout: means per token.
 
-    ``label`` is the step's number from 1, or its distance from the first wrong step (0; ``-3 or more`` before it).
+    ``label`` is the step's number from 1, or its distance from the first wrong step (0; ``-3 and before``).
     """
 
     label: str
@@ -97,7 +97,9 @@ def by_distance(
         return [None if step == OUTSIDE else max(-FARTHEST, min(FARTHEST, step - wrong)) for step in tokens.steps]
 
     def label(distance: int) -> str:
-        return f"{distance:+d}{' or more' if abs(distance) == FARTHEST else ''}" if distance else "0"
+        if abs(distance) < FARTHEST:
+            return f"{distance:+d}" if distance else "0"
+        return f"{distance:+d} and {'before' if distance < 0 else 'after'}"
 
     return _rows(records, problem_R, place=place, label=label, confidence=confidence)
 

@@ -85,13 +85,18 @@ class Diagnoser:
         self._engine = HfEngine(causal_lm(checkpoint.model), checkpoint.tokenizer)
         self._groups = self._draw() if rollouts is None else _grouped(problems, rollouts)
         self._marked = mark_rollouts(
-            [(group.problem, rollout) for group in self._groups for rollout in group.rollouts],
+            self.rollouts,
             tokenizer=checkpoint.tokenizer,
             writer=context_writer(checkpoint.prompt_format.name),
             critic=judge,
         )
         self._drawn_here = rollouts is None
         self._alone = self._teacher_alone()
+
+    @property
+    def rollouts(self) -> list[tuple[Problem, Rollout]]:
+        """Every rollout with its problem, in the order of problems and samples."""
+        return [(group.problem, rollout) for group in self._groups for rollout in group.rollouts]
 
     def diagnose(
         self, condition: ConditionSpec, *, critic: Critic | None = None
@@ -232,12 +237,11 @@ class Diagnoser:
 
     def _teacher_alone(self) -> list[Outcome]:
         """What the teacher's weights make of each problem without context; where they drew, they have shown it."""
-        rollouts = [(group.problem, rollout) for group in self._groups for rollout in group.rollouts]
         if self._checkpoint.teacher_digest == LIVE and self._drawn_here:
-            return [rollout.outcome for _, rollout in rollouts]
+            return [rollout.outcome for _, rollout in self.rollouts]
         asked = [
             (problem, rollout.sample_index, self._checkpoint.prompt_format.student_prompt(problem))
-            for problem, rollout in rollouts
+            for problem, rollout in self.rollouts
         ]
         return [outcome for _, outcome in self._answers(asked, seed_task=_ALONE)]
 

@@ -1,18 +1,27 @@
-"""``sdbench diagnose``: token advantages and readability of any checkpoint, without training."""
+"""``sdbench diagnose``: token advantages and readability of any checkpoint, and of a run over its training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sdbench.harness.cli.options import PluginOption, TrainDataOption, load_plugins, whole_number
+from sdbench.harness.cli.options import (
+    PluginOption,
+    TrainDataOption,
+    load_plugins,
+    named_conditions,
+    whole_number,
+)
 
 
 def diagnose(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder, or `nano`.")],
-    more_feedback: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL|RUN", help="A model folder, or `nano`; or the folder of a run.")
+    ],
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     feedback: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,16 +40,16 @@ def diagnose(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", metavar="K", parser=whole_number, help="Rollouts a problem (default 4).")
-    ] = 4,
+        int | None, typer.Option("--samples", metavar="K", parser=whole_number, help="Rollouts a problem (default 4).")
+    ] = None,
     teacher: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--teacher",
             metavar="live|MODEL",
-            help="The checkpoint's own weights, or those of another model such as its base.",
+            help="The checkpoint's own weights (default), or those of another model; of a RUN the condition's own.",
         ),
-    ] = "live",
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option("--seed", metavar="N", parser=whole_number, help="Problems and rollouts follow from it."),
@@ -75,29 +84,71 @@ def diagnose(
         typer.Option("--trace", metavar="PROBLEM/SAMPLE", help="Draw this trace as a heat map. Repeatable."),
     ] = None,
     traces: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--traces", metavar="N", parser=whole_number, help="Draw so many traces, wrong ones first (default 1)."
         ),
-    ] = 1,
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="A new folder for records and tables; else none.")
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option("--condition", metavar="NAME ...", help="Of a RUN: these conditions alone (default all)."),
+    ] = None,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Of a RUN: what each condition's first optimiser step does to single tokens."),
+    ] = False,
+    moved: Annotated[
+        float | None,
+        typer.Option("--moved", metavar="NATS", help="With --update: a token has moved beyond this (default 0.05)."),
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Show where each feedback pushes a checkpoint, token by token, and whether its context can be read."""
+    """Show where each feedback pushes a checkpoint, token by token, and whether its context can be read.
+
+    Of a run's folder: the same over training, at every checkpoint that was kept.
+    """
     from sdbench.harness.stages.diagnose import TraceChoice, execute_diagnosis, prepare_diagnosis
+    from sdbench.harness.stages.diagnose_run import is_run
     from sdbench.tasks.errors import UserError
 
-    if more_feedback and not feedback:
-        raise UserError(f"unexpected argument {more_feedback[0]!r}; feedback types follow --feedback")
     plugins = load_plugins(plugin)
+    of_a_run = (("--condition", condition), ("--update", update or None), ("--moved", moved))
+    of_a_model = (
+        ("--feedback", feedback),
+        ("--seed", seed),
+        ("--train-data", train_data),
+        ("--critic", critic),
+        ("--critic-set", critic_set),
+        ("--rollouts", rollouts),
+        ("--max-tokens", max_tokens),
+        ("--trace", trace),
+        ("--traces", traces),
+    )
+    if is_run(model):
+        _refuse(of_a_model, f"{model} is a run's folder, whose recipe says that; leave it out")
+        _diagnose_run(
+            Path(model),
+            names=named_conditions(condition, more),
+            update=update,
+            moved=moved,
+            teacher=teacher,
+            problems=problems,
+            samples=samples,
+            out=out,
+        )
+        return
+    _refuse(of_a_run, f"{model} is no folder of `sdbench run`; give one")
+    if more and not feedback:
+        raise UserError(f"unexpected argument {more[0]!r}; feedback types follow --feedback")
     plan = prepare_diagnosis(
         model=model,
-        feedback=[*(feedback or ()), *(more_feedback or ())],
-        teacher=teacher,
+        feedback=[*(feedback or ()), *(more or ())],
+        teacher=teacher or "live",
         problems_per_stratum=problems,
-        samples=samples,
+        samples=4 if samples is None else samples,
         seed=seed,
         out=out,
         plugins=plugins,
@@ -106,6 +157,50 @@ def diagnose(
         critic_settings=critic_set or (),
         rollouts=rollouts,
         max_tokens=max_tokens,
-        traces=TraceChoice(names=tuple(trace or ()), count=traces),
+        traces=TraceChoice(names=tuple(trace or ()), count=1 if traces is None else traces),
     )
     execute_diagnosis(plan)
+
+
+def _refuse(options: Sequence[tuple[str, object]], reason: str) -> None:
+    from sdbench.tasks.errors import UserError
+
+    given = next((option for option, value in options if value is not None), None)
+    if given is not None:
+        raise UserError(f"{given}: {reason}")
+
+
+def _diagnose_run(
+    root: Path,
+    *,
+    names: Sequence[str],
+    update: bool,
+    moved: float | None,
+    teacher: str | None,
+    problems: int | None,
+    samples: int | None,
+    out: Path | None,
+) -> None:
+    from sdbench.tasks.errors import UserError
+
+    for option, value in (("--problems", problems), ("--samples", samples)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} {value} must be 1 or more")
+    if update:
+        from sdbench.harness.stages.diagnose_updates import execute_updates, prepare_updates
+
+        if teacher is not None:
+            raise UserError(f"--teacher {teacher}: a first step has the condition's own teacher; leave it out")
+        execute_updates(
+            prepare_updates(root, names=names, amount=moved, problems_per_stratum=problems, samples=samples, out=out)
+        )
+        return
+    from sdbench.harness.stages.diagnose_training import execute_over_training, prepare_over_training
+
+    if moved is not None:
+        raise UserError(f"--moved {moved:g} has no effect without --update; give both")
+    execute_over_training(
+        prepare_over_training(
+            root, names=names, teacher=teacher, problems_per_stratum=problems, samples=samples, out=out
+        )
+    )
