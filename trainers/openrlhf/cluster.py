@@ -22,14 +22,11 @@ _UPSTREAM_ENVIRONMENT = {
 _PASSED_ON = (TASK_VARIABLE, KEY_VARIABLE, "WANDB_API_KEY")
 
 
-def start_ray(
-    arguments: Mapping[str, Any], *, task: TrainingTask | None, on_cpu: bool, address: str | None = None
-) -> None:
+def start_ray(*, gpus: int, on_cpu: bool, address: str | None = None) -> None:
     """Start Ray, or join the one at an address.
 
     Args:
-        arguments: upstream's flags as it has read them, by their dotted names.
-        task: the training; None for upstream's own.
+        gpus: what will be asked of it, and as many processors.
         on_cpu: pretend GPUs and prepare every worker for a machine without any.
         address: of a cluster that is there; None starts one on this machine.
 
@@ -37,7 +34,6 @@ def start_ray(
         UserError: there is no cluster at the address, or it has too few GPUs or processors. Upstream would wait for
             them without end and without a word.
     """
-    gpus = gpus_needed(arguments, critic=task is not None and needs_own_critic(task))
     environment = {name: os.environ.get(name, value) for name, value in _UPSTREAM_ENVIRONMENT.items()}
     environment |= {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     options: dict[str, Any] = {"runtime_env": {"env_vars": environment}}
@@ -50,27 +46,31 @@ def start_ray(
         options["address"] = address
     try:
         ray.init(**options)
-    except ConnectionError as error:
+    except (ConnectionError, ValueError) as error:
+        if address is None:
+            raise
         raise UserError(
-            f"--ray-address {address!r}: no Ray cluster answers there; start one, or leave it out"
+            f"--ray-address {address!r}: no Ray cluster answers there ({' '.join(str(error).split())[:120]}); "
+            "start one, or leave it out"
         ) from error
     _check_resources(ray.cluster_resources(), gpus=gpus)
 
 
-def gpus_needed(arguments: Mapping[str, Any], *, critic: bool) -> int:
-    """How many GPUs upstream will ask Ray for with these flags, and one for a critic's own engine."""
+def gpus_of(task: TrainingTask) -> int:
+    """How many GPUs a task's training asks Ray for, a critic's own engine among them."""
+    own_critic = task.critic is not None and task.critic.settings.get("engine") == "vllm"
+    return task.cluster.gpus + own_critic
+
+
+def gpus_of_flags(arguments: Mapping[str, Any]) -> int:
+    """How many GPUs upstream will ask Ray for with these flags, by their dotted names."""
     ranks = arguments["actor.num_nodes"] * arguments["actor.num_gpus_per_node"]
     engines = (arguments["vllm.num_engines"] or 0) * arguments["vllm.tensor_parallel_size"]
     needed = ranks if arguments["train.colocate_all"] and not arguments["train.async_enable"] else ranks + engines
     colocated = arguments["train.colocate_all"] or arguments["train.colocate_actor_ref"]
     if arguments["algo.kl.init_coef"] > 0 and not colocated:
         needed += arguments["ref.num_nodes"] * arguments["ref.num_gpus_per_node"]
-    return int(needed + critic)
-
-
-def needs_own_critic(task: TrainingTask) -> bool:
-    """Whether the critic asks a model in an engine of this training's own."""
-    return task.critic is not None and task.critic.settings.get("engine") == "vllm"
+    return int(needed)
 
 
 def _check_resources(held: Mapping[str, float], *, gpus: int) -> None:

@@ -53,7 +53,7 @@ class Spent:
 
 
 class LessonMaker(RemoteExperienceMaker):  # type: ignore[misc]
-    """Makes upstream's experiences and writes the step's lessons into them: masks, advantages, the teacher's prompts."""
+    """Makes upstream's experiences and writes the step's lessons into them: masks, advantages, teacher's prompts."""
 
     lessons: list[Lesson]
     """Of the step under way, in the order of its rollouts."""

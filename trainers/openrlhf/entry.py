@@ -81,23 +81,26 @@ def run(upstream: Sequence[str], *, task: TrainingTask | None, on_cpu: bool, ray
         from sdbench.trainers.openrlhf.cpu.ray_start import prepare_driver
 
         prepare_driver()
+    from sdbench.trainers.openrlhf.cluster import gpus_of, gpus_of_flags, start_ray
+
     if task is not None:
         task.error_file.unlink(missing_ok=True)
+        # Before anything of upstream's is imported: that needs what a machine without GPUs has not got.
+        start_ray(gpus=gpus_of(task), on_cpu=on_cpu, address=ray_address)
         from sdbench.trainers.openrlhf.classes import put_in
 
         put_in()
 
-    def start(arguments: argparse.Namespace) -> None:
-        from sdbench.trainers.openrlhf.cluster import start_ray
-
-        if task is not None:
+    def parsed(arguments: argparse.Namespace) -> None:
+        if task is None:
+            start_ray(gpus=gpus_of_flags(vars(arguments)), on_cpu=on_cpu, address=ray_address)
+        else:
             _finish(arguments, task)
-        start_ray(vars(arguments), task=task, on_cpu=on_cpu, address=ray_address)
 
     before = sys.argv
     sys.argv = [UPSTREAM, *upstream]
     try:
-        with _parsed(start):
+        with _parsed(parsed):
             runpy.run_module(UPSTREAM, run_name="__main__")
     except AssertionError as error:
         if _raised_by_upstreams_checks(error):

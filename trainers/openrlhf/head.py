@@ -1,9 +1,9 @@
 """What the output layer does while a model is run for its loss: never all logits, but what is made of them.
 
-A model's forward pass ends in its output layer. While one of these is open the layer answers with something else, inside
-the pass: so DeepSpeed's hooks, which gather sharded weights around a layer's forward and backward pass, hold the layer's
-weight whenever it is needed, also where the loss computes chunks of logits a second time. Shapes: B rollout, S position
-in prompt and completion, T completion position, N completion tokens laid end to end, D width.
+A model's forward pass ends in its output layer. Here the layer answers with something else, inside the pass: so
+DeepSpeed's hooks, which gather sharded weights around a layer's forward and backward pass, hold the layer's weight
+whenever it is needed, also where the loss computes chunks of logits a second time. Shapes: B rollout, S position in
+prompt and completion, T completion position, N completion tokens laid end to end, D width.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the engines say once a training is over: whether its last update has reached them can be seen by their tokens."""
+"""What the engines say once a training is over: their tokens show whether its last update has reached them."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class ConditionTrainer(ppo_actor.ActorPPOTrainer):  # type: ignore[misc]
         if not isinstance(objective, DistillationSettings):
             status: dict[str, Any] = super().training_step(experience, kl_ctl, step, loss_batch_info)
             return status
-        assert self.teacher is not None and loss_batch_info is not None
+        assert self.teacher is not None
+        assert loss_batch_info is not None
         self.actor.train()
         rows = [TeacherRow.model_validate_json(label) for label in experience.labels]
         batch, mask_BT = completions_in(experience, rows)
@@ -271,7 +272,8 @@ class ConditionPolicyActor(ppo_actor.PolicyModelActor.__ray_metadata__.modified_
         if not isinstance(objective, DistillationSettings):
             found: Tensor = super().forward(sequences, action_mask, attention_mask, packed_seq_lens)
             return found
-        assert action_mask is not None and attention_mask is not None
+        assert action_mask is not None
+        assert attention_mask is not None
         logprobs_BS = torch.zeros(action_mask.shape)
         if objective.importance_clip is None:
             return logprobs_BS
@@ -327,7 +329,7 @@ class ConditionPolicyActor(ppo_actor.PolicyModelActor.__ray_metadata__.modified_
 
 
 def allow_float32() -> None:
-    """Upstream loads models in half precision only; ``FLOAT32`` means what it says, here and in DeepSpeed's settings."""
+    """Upstream loads models in half precision only; ``FLOAT32`` is understood here and by DeepSpeed's settings."""
     from openrlhf.utils import utils
 
     known = utils.convert_to_torch_dtype

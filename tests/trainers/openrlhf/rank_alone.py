@@ -101,7 +101,7 @@ def experience_of(lesson: Any, prompt_ids: tuple[int, ...], *, index: int) -> An
 
 
 def main() -> None:
-    """``TASK LESSONS_MODULE_FILE OUT``: the lessons come from a function of the test module, so both sides share them."""
+    """``TASK OUT``: the lessons come from ``shared_lessons``, as the local side's do."""
     task_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     from sdbench.trainers.openrlhf.cpu.process import prepare
 
@@ -109,8 +109,8 @@ def main() -> None:
     torch.set_num_threads(1)
     worker = make_rank(task_file)
     sys.path.insert(0, str(Path(__file__).parent))
-    from shared_lessons import lessons_of
     from openrlhf.trainer.ppo_utils.experience import Experience
+    from shared_lessons import lessons_of
 
     from sdbench.trainers.openrlhf.controller import LessonMaker
 

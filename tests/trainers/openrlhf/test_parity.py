@@ -103,18 +103,17 @@ OBJECTIVES = {
 def test_distillation_is_the_same_token_by_token_and_in_its_gradient(make_task, rank_environment, objective) -> None:
     from shared_lessons import lessons_of
 
-    task = make_task(
-        "step_aligned_critique", objective=objective, settings={"gradient_clip": None}, learning_rate=RATE
-    )
+    task = make_task("step_aligned_critique", objective=objective, settings={"gradient_clip": None}, learning_rate=RATE)
     lessons, _ = lessons_of(task)
     here = train_here(task, [lesson.row for lesson in lessons if lesson.row is not None])
     (there,) = train_apart(task, rank_environment, ranks=1)
     compared = 0
     for ids, losses, advantages in there["rows"]:
         for completion, (loss, advantage) in here["tokens"].items():
-            if tuple(ids[-len(completion) :]) == completion or completion == tuple(
-                token for token in ids if token
-            )[-len(completion) :]:
+            if (
+                tuple(ids[-len(completion) :]) == completion
+                or completion == tuple(token for token in ids if token)[-len(completion) :]
+            ):
                 assert losses == pytest.approx(loss, rel=1e-5, abs=1e-6)
                 assert advantages == pytest.approx(advantage, rel=1e-5, abs=1e-5)
                 compared += 1

@@ -10,7 +10,7 @@ from sdbench.trainers.openrlhf.cpu.after_import import after_import
 
 
 class _Cpu(str):
-    """What ``torch.cuda.current_device()`` answers: a device for ``tensor.to``, a number where a name is built of it."""
+    """What ``torch.cuda.current_device()`` answers: a device for ``tensor.to``, a number where it names one."""
 
     def __format__(self, spec: str) -> str:
         return "0"
