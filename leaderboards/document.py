@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sdbench.leaderboards.advantages import AdvantageSummary
 from sdbench.leaderboards.board import Board
 from sdbench.leaderboards.curves import Curve
+from sdbench.leaderboards.leak import DriftRow
 from sdbench.leaderboards.pool import PoolSummary
 from sdbench.leaderboards.selection import SelectionTable
 from sdbench.leaderboards.tuning_file import TuningFile
@@ -46,6 +47,7 @@ class BoardDocument:
         rates: one entry a run that trained something.
         pools: one entry a run that filtered its training problems by the base's solve rate.
         curves: one a condition, named apart where several runs stand together.
+        drift: leak, drift and forgetting, one row a condition.
         selection: three rules of choosing a checkpoint; None where no training kept checkpoints on its way.
     """
 
@@ -54,4 +56,5 @@ class BoardDocument:
     rates: tuple[RunRates, ...] = ()
     pools: tuple[RunPool, ...] = ()
     curves: tuple[Curve, ...] = ()
+    drift: tuple[DriftRow, ...] = ()
     selection: SelectionTable | None = None

@@ -10,6 +10,7 @@ from typing import TextIO
 from sdbench.harness.run_directory import RunDirectory, write_atomically
 from sdbench.harness.stages.curves import curves_of
 from sdbench.harness.stages.failed_training import unfinished_of
+from sdbench.harness.stages.leak import drift_of
 from sdbench.harness.stages.pool import pool_of
 from sdbench.harness.stages.rates import rates_of
 from sdbench.harness.stages.selection import selection_of
@@ -74,7 +75,7 @@ def advantages_of(directories: Sequence[RunDirectory]) -> list[AdvantageSummary]
 
 
 def document_of(directories: Sequence[RunDirectory]) -> BoardDocument:
-    """The whole page of these folders, from what stands in them: board, token advantages, learning rates and curves.
+    """The whole page of these folders, from what stands in them: board, token advantages, rates, curves, drift.
 
     Raises:
         UserError: a folder has no finished result, or a damaged record.
@@ -95,6 +96,7 @@ def document_of(directories: Sequence[RunDirectory]) -> BoardDocument:
         rates=tuple(rates),
         pools=tuple(pools),
         curves=tuple(curves),
+        drift=tuple(drift_of(directories)),
         selection=selection_of(directories),
     )
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from sdbench.leaderboards.document import DIAGNOSED, BoardDocument
 from sdbench.leaderboards.render.advantages import print_advantages, render_advantages_markdown
 from sdbench.leaderboards.render.curves import print_curves, render_curves_markdown
+from sdbench.leaderboards.render.leak import print_drift, render_drift_markdown
 from sdbench.leaderboards.render.markdown import render_markdown
 from sdbench.leaderboards.render.pools import print_pools, render_pools_markdown
 from sdbench.leaderboards.render.rates import print_rates, render_rates_markdown
@@ -22,6 +23,7 @@ def print_document(document: BoardDocument, console: Console) -> None:
         print_board(document.board, console)
         print_advantages(document.advantages, console, subject=DIAGNOSED)
         print_rates(document.rates, console)
+        print_drift(document.drift, console)
         print_pools(document.pools, console)
         if document.curves:
             console.print()
@@ -39,6 +41,7 @@ def render_document_markdown(document: BoardDocument) -> str:
         render_markdown(document.board),
         render_advantages_markdown(document.advantages, subject=DIAGNOSED),
         render_rates_markdown(document.rates),
+        render_drift_markdown(document.drift),
         render_pools_markdown(document.pools),
         render_curves_markdown(document.curves),
         "" if document.selection is None else render_selection_markdown(document.selection),

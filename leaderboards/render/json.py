@@ -1,7 +1,7 @@
 """The board as JSON; what is undefined is null.
 
 ``{"format_version": 1, "rows": [...], "pairs": [...], "unfinished": [...], "notes": [...], "advantages": [...],
-"learning_rates": [...], "training_problems": [...], "curves": [...], "selection": {...}}``.
+"learning_rates": [...], "training_problems": [...], "curves": [...], "drift": [...], "selection": {...}}``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from sdbench.leaderboards.board import Board, Pair, Row, Score
 from sdbench.leaderboards.document import BoardDocument
 from sdbench.leaderboards.render.curves import curves_to_json
+from sdbench.leaderboards.render.leak import drift_to_json
 from sdbench.leaderboards.render.pools import pools_to_json
 from sdbench.leaderboards.render.rates import rates_to_json
 from sdbench.leaderboards.render.selection import selection_to_json
@@ -35,6 +36,7 @@ def render_json(document: BoardDocument) -> str:
         "learning_rates": rates_to_json(document.rates),
         "training_problems": pools_to_json(document.pools),
         "curves": curves_to_json(document.curves),
+        "drift": drift_to_json(document.drift),
         "selection": None if document.selection is None else selection_to_json(document.selection),
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"

@@ -141,6 +141,10 @@ class SampleStore:
         held.update(samples)
         return MappingProxyType(samples)
 
+    def groups(self) -> tuple[GroupKey, ...]:
+        """Every group of which a sample was drawn, in the order of the first ones."""
+        return tuple(self._loaded())
+
     @property
     def sample_count(self) -> int:
         """Samples of all groups together."""

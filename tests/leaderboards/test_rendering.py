@@ -180,6 +180,7 @@ def test_json_has_the_shape_of_the_front_door(board: Board) -> None:
         "learning_rates",
         "training_problems",
         "curves",
+        "drift",
         "selection",
     ]
     assert content["format_version"] == 1

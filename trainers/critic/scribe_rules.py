@@ -96,12 +96,13 @@ _ANSWER_WORDS = re.compile(
     re.I,
 )
 _AROUND_ANSWERS = " \t\r\n$\\().,:*=-"
-_OF_REFERENCE = re.compile(
+OF_REFERENCE = re.compile(
     r"\b(?:reference|given|provided|worked|official|expected)\s+(?:solution|answer|derivation)\b"
     r"|\bthe\s+reference\b|\bground[- ]truth\b|\banswer\s+key\b"
     r"|\b(?:the|this|your)\s+(?:original\s+)?attempt\b|\b(?:the|this|your)\s+original\s+(?:step|solution)\b",
     re.I,
 )
+"""What speaks of a solution or an attempt that the writer was given."""
 
 
 def cut_attempt(text: str, splitter: StepSplitter) -> Attempt | None:
@@ -221,7 +222,7 @@ def _broken_in_content(
     departed_from = attempt.pieces[rewrite.kept].text if rewrite.kept < len(attempt.pieces) else None
     if gives_answer_alone(rewrite.own, departed_from=departed_from, nano=nano):
         return Broken(BrokenRule.ANSWER_ALONE, "it gives the answer without the steps that lead to it")
-    if _OF_REFERENCE.search(own) and not _OF_REFERENCE.search(f"{problem}\n{attempt.text}"):
+    if OF_REFERENCE.search(own) and not OF_REFERENCE.search(f"{problem}\n{attempt.text}"):
         return Broken(BrokenRule.REFERENCE, "it speaks of the attempt or of a solution that was given")
     if in_other_language(own, than=" ".join([problem, attempt.text, solution or ""])):
         return Broken(BrokenRule.LANGUAGE, "its own steps are in another language than the attempt")
