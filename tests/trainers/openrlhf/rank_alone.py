@@ -136,17 +136,18 @@ def main() -> None:
             LessonMaker._teach(experience, place, lessons[index], prompt_tokens)
         experience.info = {}
         worker.append(experience)
-    told: list[list[float]] = []
+    told: list[list[Any]] = []
     if task.condition.objective.has_teacher:
         divergence = worker.trainer._divergence
 
-        def recording(batch: Any, *rest: Any) -> Any:
-            loss_N, result = divergence(batch, *rest)
+        def recording(batch: Any, rows: Any, *rest: Any) -> Any:
+            loss_N, result = divergence(batch, rows, *rest)
             lengths = batch.mask_BT.sum(dim=-1).tolist()
-            starts = [row.tolist() for row in batch.ids_BS]
             advantage_N = result.teacher_logprobs_N - result.student_logprobs_N
-            rows = zip(starts, loss_N.detach().split(lengths), advantage_N.split(lengths), strict=True)
-            told.extend([ids, loss.tolist(), advantage.tolist()] for ids, loss, advantage in rows)
+            pieces = zip(loss_N.detach().split(lengths), advantage_N.split(lengths), strict=True)
+            for place, (loss, advantage) in enumerate(pieces):
+                ids = batch.ids_BS[place, : rows[place].prompt_tokens + lengths[place]]
+                told.append([ids.tolist(), loss.tolist(), advantage.tolist()])
             return loss_N, result
 
         worker.trainer._divergence = recording
