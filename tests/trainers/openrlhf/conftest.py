@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def make_task(tmp_path: Path) -> MakeTask:
         base: Path = NANO,
         learning_rate: float = 3e-4,
         name: str = "task",
+        problems: Sequence[Mapping[str, Any]] | None = None,
         **fields: Any,
     ) -> TrainingTask:
         rewarded = feedback == "binary_reward"
@@ -59,7 +60,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             critic=asks,
             critic_answers=folder / "critic.jsonl" if critic else None,
             base=base,
-            problems=problem_rows(training_problems(count=12, seed=0)),
+            problems=tuple(problems) if problems else problem_rows(training_problems(count=12, seed=0)),
             seed=0,
             settings=LocalTrainerSettings(device="cpu", cpu_threads=1, **(settings or {})),
             cluster=OpenRlhfSettings.model_validate({"micro_batch_rollouts": 4, **(cluster or {})}),
@@ -85,3 +86,11 @@ def rank_environment() -> dict[str, str]:
     from sdbench.trainers.openrlhf.cpu.ray_start import ENVIRONMENT
 
     return {**os.environ, **ENVIRONMENT, "LOCAL_RANK": "0"}
+
+
+@pytest.fixture(scope="session")
+def upstream() -> None:
+    """OpenRLHF can be imported in this process."""
+    from sdbench.trainers.openrlhf.cpu.ray_start import prepare_driver
+
+    prepare_driver()
