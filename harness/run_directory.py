@@ -8,6 +8,7 @@ moment goes on where it was.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from typing import Any, Literal, cast, get_args
 
 from filelock import FileLock, Timeout
 
+from sdbench.harness.redaction import QuietFileHandler, RedactingFormatter, redacted_data
 from sdbench.leaderboards.reading import read_result
 from sdbench.leaderboards.schema import CheckpointResult, ModelIdentity
 from sdbench.tasks.checksums import sealed, unsealed
@@ -237,6 +239,7 @@ class RunDirectory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._seen = self._fingerprint()
 
     @classmethod
     def existing(cls, root: Path) -> RunDirectory:
@@ -257,21 +260,34 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder alone; it is made where it is absent.
+        """Hold the folder alone; it is made where it is absent. A process that dies lets go of it.
 
         Raises:
-            UserError: another process holds it.
+            UserError: another process holds it, or changed it since this object was made; or a link to a file stands in
+                it, through which writing would change a file elsewhere.
         """
         self.root.mkdir(parents=True, exist_ok=True)
+        _refuse_links(self.root)
         lock = FileLock(self.root / _LOCK, timeout=0)
         try:
             lock.acquire()
         except Timeout:
             raise UserError(f"{self.root} is in use by another sdbench process; wait or choose another --out") from None
         try:
+            if self._fingerprint() != self._seen:
+                raise UserError(f"{self.root} was changed by another sdbench process meanwhile; call again to go on")
             yield
         finally:
+            self._seen = self._fingerprint()
             lock.release()
+
+    def _fingerprint(self) -> str:
+        """Of which run the folder holds: what a call was prepared for must still be there when it gets the lock."""
+        digest = hashlib.sha256()
+        for name in (_MANIFEST, "recipe.resolved.json"):
+            path = self.root / name
+            digest.update(path.read_bytes() if path.is_file() else b"\x00")
+        return digest.hexdigest()
 
     @property
     def has_manifest(self) -> bool:
@@ -290,7 +306,8 @@ class RunDirectory:
         """Write the manifest, or change some of its keys."""
         path = self.root / _MANIFEST
         before = self.manifest() if path.is_file() else {"format_version": FORMAT_VERSION}
-        write_sealed(path, {**before, **changes})
+        write_sealed(path, {**before, **redacted_data(changes)})
+        self._seen = self._fingerprint()
 
     @property
     def kind(self) -> RunKind:
@@ -313,6 +330,7 @@ class RunDirectory:
         """``recipe.toml`` as the user wrote it, and what it resolved to."""
         write_atomically(self.root / "recipe.toml", text)
         write_sealed(self.root / "recipe.resolved.json", resolved)
+        self._seen = self._fingerprint()
 
     def resolved_recipe(self) -> dict[str, Any]:
         """``recipe.resolved.json``.
@@ -474,8 +492,8 @@ class RunDirectory:
         logs.mkdir(parents=True, exist_ok=True)
         number = 1 + max((int(p.name.split("-")[1].split(".")[0]) for p in logs.glob("attempt-*.log")), default=0)
         path = logs / f"attempt-{number}.log"
-        handler = logging.FileHandler(path, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler = QuietFileHandler(path, encoding="utf-8")
+        handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root = logging.getLogger()
         level = root.level
         root.addHandler(handler)
@@ -488,6 +506,14 @@ class RunDirectory:
             root.removeHandler(handler)
             root.setLevel(level)
             handler.close()
+
+
+def _refuse_links(root: Path) -> None:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder) / name
+            if path.is_symlink():
+                raise UserError(f"{path} is a link; a run folder holds its files itself: put the file there")
 
 
 def base_identity(model: str, *, digest: str) -> ModelIdentity:

@@ -23,6 +23,7 @@ from typing import Any, TextIO
 
 from sdbench.harness.failures import storage_fault
 from sdbench.harness.progress import Advance
+from sdbench.harness.redaction import RedactingFormatter, redacted
 from sdbench.tasks.errors import UserError
 from sdbench.trainers.local.stopping import interrupt
 
@@ -60,7 +61,9 @@ class PipeReporter:
 
 def main() -> None:
     """Serve until the input ends."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.captureWarnings(True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -82,7 +85,7 @@ def main() -> None:
         if fault is not None:
             reporter.tell(event="failed", user_error=True, message=str(fault))
             return
-        message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        message = redacted(f"{type(error).__name__}: {' '.join(str(error).split())}")
         reporter.tell(event="failed", user_error=False, message=message)
 
 

@@ -37,6 +37,7 @@ from sdbench.harness.cli import (
     tune,
 )
 from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError, storage_fault
+from sdbench.harness.redaction import redacted
 from sdbench.tasks.errors import UserError
 from sdbench.trainers.local.stopping import interrupt
 
@@ -142,21 +143,21 @@ def _fail(code: int, message: str) -> int:
     from sdbench.leaderboards.render.text import clean
 
     # Names of files and words of models may stand in it: no control sequence of theirs reaches the terminal.
-    print(f"sdbench: {clean(' '.join(message.split()))}", file=sys.stderr)
+    print(f"sdbench: {clean(' '.join(redacted(message).split()))}", file=sys.stderr)
     return code
 
 
 def _unexpected(error: BaseException, log: str) -> int:
     if os.environ.get(DEBUG_VARIABLE):
-        traceback.print_exception(error, file=sys.stderr)
+        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
     text = " ".join(str(error).split())[:200]
     return _fail(EXIT_UNEXPECTED, f"unexpected {type(error).__name__}: {text}; the traceback is in {log}")
 
 
 def _write_traceback(error: BaseException) -> str:
     descriptor, path = tempfile.mkstemp(prefix="sdbench-", suffix=".log")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        traceback.print_exception(error, file=stream)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(redacted("".join(traceback.format_exception(error))))
     return path
 
 

@@ -108,7 +108,7 @@ def read_recipe(name_or_file: str) -> RecipeSource:
         raise UserError(f"--recipe {name_or_file!r} is unknown; {suggestion(name_or_file, recipe_names())}")
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"{label} is no TOML: {' '.join(str(error).split())}") from None
     return RecipeSource(label=label, text=text, data=data, folder=folder)
 

@@ -67,6 +67,7 @@ def prepare_evaluation(
     Raises:
         UserError: one line that names the value and the fix.
     """
+    directory = RunDirectory(out)  # made before anything is read: it knows what it saw when it comes to writing
     state = inspect_out(out)
     if k is not None and k < 1:
         raise UserError(f"--k {k} samples nothing; give 1 or more")
@@ -104,7 +105,6 @@ def prepare_evaluation(
         "data": chosen.data_lock,
         "engine": engine.name,
     }
-    directory = RunDirectory(out)
     # A server's weights cannot be seen: what it calls them is all there is to tell models apart by.
     digests = {
         name: place if isinstance(place, str) else model_digest(place)

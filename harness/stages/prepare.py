@@ -132,6 +132,8 @@ def prepare_run(
     Raises:
         UserError: one line that names the value and the fix.
     """
+    # Made before anything is read: it knows what it saw when it comes to writing.
+    directory = None if out is None else RunDirectory(out)
     state = OutState.ABSENT if out is None else inspect_out(out)
     source = read_recipe(recipe)
     wanted = resolve_recipe(
@@ -200,7 +202,7 @@ def prepare_run(
         recipe=whole,
         recipe_text=source.text,
         conditions=chosen,
-        directory=RunDirectory(root),
+        directory=directory or RunDirectory(root),
         base_path=base_path,
         base=loaded,
         candidates=tuple(candidates),

@@ -74,8 +74,8 @@ class _WorkerGoneError(Exception):
     """The worker's output ended, or did not come before the deadline."""
 
 
-class _NotBegunError(Exception):
-    """The worker died before it began with the request, which is therefore not to blame."""
+class _NotToBlameError(Exception):
+    """The worker died before it began with the request, or was killed from outside, as where memory runs out."""
 
 
 class Worker:
@@ -120,7 +120,7 @@ class Worker:
         """Send a request and wait for its reply; after a death or an overrun the worker is gone.
 
         Raises:
-            _NotBegunError: it had died before.
+            _NotToBlameError: it had died before, or was killed.
         """
         assert self._process.stdin is not None
         deadline = time.monotonic() + self._limits.wall_seconds
@@ -139,8 +139,8 @@ class Worker:
             self.kill()
             if overran:
                 return Reply(verdict="ungraded", rule="worker_deadline")
-            if not stage:
-                raise _NotBegunError from None
+            if not stage or self._process.returncode == -signal.SIGKILL:
+                raise _NotToBlameError from None
             if -self._process.returncode in _SELF_INFLICTED:
                 reply = failure(stage, "too_costly", plain_gold=request.plain_gold)
                 return Reply(verdict=cast(VerdictName, reply["verdict"]), rule=reply["rule"])
@@ -224,8 +224,9 @@ class WorkerPool:
             worker = self._take()
             try:
                 return worker.ask(request)
-            except _NotBegunError:
-                continue
+            except _NotToBlameError:
+                if self._closed:
+                    break
             finally:
                 self._put_back(worker)
         return Reply(verdict="ungraded", rule="worker_died")

@@ -55,6 +55,9 @@ class LlmSettings(StrictModel):
     def _refuse_settings_without_effect(self) -> Self:
         if self.engine == "openai" and self.base_url is None:
             raise ValueError("engine 'openai' needs base_url, such as 'http://localhost:8000/v1'")
+        # A recipe is copied into the run folder before any server is asked.
+        if self.base_url is not None and ("@" in self.base_url or "?" in self.base_url):
+            raise ValueError("base_url holds more than an address; a key belongs in SDBENCH_OPENAI_KEY")
         if self.engine != "openai":
             for field in sorted(HOW_IT_IS_ASKED | {"endpoint"}):
                 if self.is_set(field):

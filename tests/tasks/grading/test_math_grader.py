@@ -118,14 +118,26 @@ def test_a_worker_that_does_not_answer_is_killed_at_the_deadline_and_replaced() 
         assert len(grader.worker_pids) == 1
 
 
-def test_a_worker_killed_at_work_leaves_the_sample_ungraded() -> None:
+def test_a_worker_killed_at_work_is_replaced_once_and_then_leaves_the_sample_ungraded() -> None:
     with MathGrader(workers=1, limits=WorkerLimits(cpu_seconds=100.0)) as grader:
         grade(grader, *FORMULA_PAIR)
-        (pid,) = grader.worker_pids
-        killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
+        (first,) = grader.worker_pids
+        killed: list[int] = []
+
+        def kill_both() -> None:
+            while len(killed) < 2:
+                time.sleep(0.5)
+                for pid in grader.worker_pids:
+                    if pid not in killed:
+                        os.kill(pid, signal.SIGKILL)
+                        killed.append(pid)
+
+        killer = threading.Thread(target=kill_both)
         killer.start()
         verdict = grade(grader, "4", ENDLESS)
         killer.join()
+        assert killed[0] == first
+        assert len(killed) == 2
         assert (verdict.verdict, verdict.rule) == ("ungraded", "worker_died")
         assert grade(grader, *FORMULA_PAIR).verdict == "correct"
 

@@ -1,0 +1,75 @@
+"""Kill -9 at random moments of a whole run: called again it ends with the bytes of one that nothing happened to."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fork_server import ForkServer
+
+STAGES = ("choosing", "evaluating base", "diagnosing", "training", "evaluating")
+# Everything that numbers stand in. metrics.jsonl has times in it, manifest.json and logs the attempts.
+COMPARED = ("results.json", "rollouts.jsonl", "validation.jsonl", "samples.jsonl", "verdicts.jsonl", "pool.json")
+
+
+def numbers_of(run: Path) -> dict[str, bytes]:
+    """The files of a run that must not depend on what happened to it, by their place."""
+    paths = [path for name in COMPARED for path in run.rglob(name)]
+    paths += [*run.glob("advantages/*.jsonl"), *run.glob("conditions/**/*.safetensors"), *run.glob("leaderboard.*")]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+
+def stage_of(log: Path) -> str:
+    """The stage that a run had begun last when it was killed."""
+    begun = re.findall(r"^([a-z][^:\n]*): \d+ (?:samples|rollouts)$", log.read_text(), flags=re.MULTILINE)
+    if not begun:
+        return "before the first stage"
+    return next((stage for stage in STAGES if begun[-1].startswith(stage)), "choosing")
+
+
+def kill_at(server: ForkServer, pid: int, seconds: float) -> bool:
+    """Whether the process was alive when its time came."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not server.has_ended(pid):
+        time.sleep(0.002)
+    alive = not server.has_ended(pid)
+    if alive:
+        os.kill(pid, signal.SIGKILL)
+    server.wait(pid)
+    return alive
+
+
+@pytest.mark.parametrize(("trials", "jobs"), [(3, 1), pytest.param(20, 1, marks=pytest.mark.heavy)])
+def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
+    server: ForkServer, command: tuple[str, ...], whole: Path, tmp_path: Path, trials: int, jobs: int
+) -> None:
+    expected = numbers_of(whole)
+    assert sum(name.endswith("results.json") for name in expected) == 9
+    chance = random.Random(9 * trials)
+    started = time.monotonic()
+    timed = server.run(*command, "--jobs", str(jobs), "--out", "timed", cwd=tmp_path, log=tmp_path / "timed.log")
+    seconds = time.monotonic() - started
+    assert timed == 0
+    stages: Counter[str] = Counter()
+    for trial in range(trials):
+        out, log = f"run-{trial}", tmp_path / f"{trial}.log"
+        arguments = (*command, "--jobs", str(jobs), "--out", out)
+        # Each trial begins its window a step further, so that the kills cover the whole of a run.
+        moment = seconds * (trial + chance.random()) / trials
+        for _ in range(chance.randint(1, 3)):
+            pid = server.start(*arguments, cwd=tmp_path, log=log)
+            if kill_at(server, pid, moment):
+                stages[stage_of(log)] += 1
+            moment = seconds * chance.random()
+        assert server.run(*arguments, cwd=tmp_path, log=log) == 0, log.read_text()
+        found = numbers_of(tmp_path / out)
+        assert found.keys() == expected.keys()
+        assert [name for name in expected if found[name] != expected[name]] == []
+    print(f"{sum(stages.values())} kills in {trials} runs of {seconds:.1f} s: {dict(stages)}")
+    assert sum(stages.values()) >= trials
