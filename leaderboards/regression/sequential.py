@@ -12,6 +12,8 @@ other's stopping, so that each keeps its level whatever is done with the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special
@@ -19,11 +21,11 @@ from scipy import optimize, special
 from sdbench.leaderboards.statistics import Array
 
 # Points and half the width of the grid, in standard deviations, on which the density of the paths is kept.
-_POINTS = 801
+_POINTS = 401
 _WIDTH = 9.0
 
 # Looks closer than this in information are one look, nothing to spend; the grid would not resolve the step either.
-_SAME_LOOK = 1e-3
+_SAME_LOOK = 2e-3
 
 
 def spent_alpha(fraction: float, *, alpha: float) -> float:
@@ -50,34 +52,50 @@ def boundaries(fractions: Sequence[float], *, alpha: float) -> list[float]:
         fractions: of the final information, at each look so far, in (0, 1].
         alpha: one-sided level.
     """
-    found: list[float] = []
-    grid: Array | None = None
-    density = np.zeros(0)
-    last, spent = 0.0, 0.0
-    for fraction in fractions:
-        new = fraction > last + _SAME_LOOK or (fraction == 1.0 and last < 1.0)
-        allowed = spent_alpha(fraction, alpha=alpha) - spent if new else 0.0
-        if allowed <= 1e-15:
-            found.append(float("inf"))
-            continue
-        spent += allowed
-        step = float(np.sqrt(max(_SAME_LOOK, fraction - last)))
-        scale = float(np.sqrt(fraction))
-        if grid is None:
-            bound = float(-special.ndtri(allowed))
-        else:
-            weights = density * _trapezoid(grid)
-            bound = _crossed_by(allowed, weights=weights, grid=grid, step=step, scale=scale)
-        found.append(bound)
-        # Brownian motion at this look, of the paths that have not crossed: on the grid up to the boundary.
-        new_grid = np.linspace(-_WIDTH * scale, min(bound, _WIDTH) * scale, _POINTS)
-        if grid is None:
-            density = _normal_density(new_grid / scale) / scale
-        else:
-            weights = density * _trapezoid(grid)
-            density = (_normal_density((new_grid[:, None] - grid[None, :]) / step) / step) @ weights
-        grid, last = new_grid, fraction
-    return found
+    return [_look(tuple(fractions[: number + 1]), alpha).boundary for number in range(len(fractions))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """After a look: its boundary, and the paths that have not crossed any, a density of Brownian motion at ``last``."""
+
+    boundary: float
+    last: float
+    spent: float
+    grid: Array
+    weights: Array
+
+
+_START = _State(boundary=float("inf"), last=0.0, spent=0.0, grid=np.zeros(1), weights=np.ones(1))
+
+
+# The looks of one check come back again and again, each time with one more.
+@lru_cache(maxsize=64)
+def _look(fractions: tuple[float, ...], alpha: float) -> _State:
+    fraction = fractions[-1]
+    before = _look(fractions[:-1], alpha) if len(fractions) > 1 else _START
+    last, spent = before.last, before.spent
+    new = fraction > last + _SAME_LOOK or (fraction == 1.0 and last < 1.0)
+    allowed = spent_alpha(fraction, alpha=alpha) - spent if new else 0.0
+    if allowed <= 1e-15:
+        return replace(before, boundary=float("inf"))
+    step = float(np.sqrt(max(_SAME_LOOK, fraction - last)))
+    scale = float(np.sqrt(fraction))
+    if last == 0.0:
+        boundary = float(-special.ndtri(allowed))
+    else:
+        boundary = _crossed_by(allowed, weights=before.weights, grid=before.grid, step=step, scale=scale)
+    if fraction == 1.0:
+        # No look comes after this one.
+        return replace(before, boundary=boundary, last=fraction, spent=alpha)
+    grid = np.linspace(-_WIDTH * scale, min(boundary, _WIDTH) * scale, _POINTS)
+    if last == 0.0:
+        density = _normal_density(grid / scale) / scale
+    else:
+        density = (_normal_density((grid[:, None] - before.grid[None, :]) / step) / step) @ before.weights
+    weights = density * (grid[1] - grid[0])
+    weights[[0, -1]] /= 2
+    return _State(boundary=boundary, last=fraction, spent=spent + allowed, grid=grid, weights=weights)
 
 
 def _crossed_by(share: float, *, weights: Array, grid: Array, step: float, scale: float) -> float:
@@ -92,9 +110,3 @@ def _crossed_by(share: float, *, weights: Array, grid: Array, step: float, scale
 def _normal_density(x: Array) -> Array:
     density: Array = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
     return density
-
-
-def _trapezoid(grid: Array) -> Array:
-    weights = np.full(grid.size, grid[1] - grid[0])
-    weights[[0, -1]] /= 2
-    return weights
