@@ -10,15 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sdbench.tasks.errors import UserError
 from sdbench.tasks.grading.extraction import strip_thinking
 from sdbench.tasks.outcome import FinishReason
 from sdbench.tasks.problem import Problem
 from sdbench.trainers.critic.answers import Answer, AnswerStore, Asker, Cost
 from sdbench.trainers.critic.llm_settings import HOW_IT_IS_READ, EngineOpener, LlmSettings
-from sdbench.trainers.critic.prompts import critic_prompts_digest, repair_prompt, scribe_prompt
+from sdbench.trainers.critic.prompts import critic_prompts_digest, reference_prompt, repair_prompt, scribe_prompt
+from sdbench.trainers.critic.reference_rewrites import read_reference_rewrite
 from sdbench.trainers.critic.scribe_rules import Attempt, Broken, BrokenRule, ScribeRewrite, cut_attempt, read_rewrite
 from sdbench.trainers.feedback.nano_contexts import Quote
-from sdbench.trainers.feedback.reasons import NO_STEPS
+from sdbench.trainers.feedback.reasons import NO_REFERENCE, NO_STEPS
 from sdbench.trainers.feedback.review import shown_text
 from sdbench.trainers.feedback.templates import short_hash
 from sdbench.trainers.feedback.types import ContextWriter, PrivilegedContext, Unbuilt
@@ -99,27 +101,41 @@ class LlmCritic:
     def critiques(self, pairs: Sequence[tuple[Problem, Rollout]], *, quote: Quote) -> list[PrivilegedContext | Unbuilt]:
         """The model's rewrite of each attempt; ``Unbuilt`` where there are no steps, no reply, or a broken rule.
 
-        A solution is shown to the model where the problem has one.
+        A solution is shown to the model where the problem has one; a reference that is to be rewritten must be shown.
 
         Raises:
-            UserError: the server is gone or refuses every request.
+            UserError: the server is gone or refuses every request; or a quote of the attempt is asked for where the
+                reference is rewritten.
         """
+        if self.settings.rewritten != "attempt" and quote != "none":
+            raise UserError(
+                f"critic {self.name!r} with rewritten = {self.settings.rewritten!r} quotes nothing of the attempt, and "
+                f"the feedback asks for quote = {quote!r}; set quote = 'none' there"
+            )
         cases = [self._case(problem, rollout) for problem, rollout in pairs]
-        rewrites = iter(self._rewrites([case for case in cases if case is not None]))
-        contexts = [Unbuilt(NO_STEPS) if case is None else self._context(case, next(rewrites), quote) for case in cases]
+        rewrites = iter(self._rewrites([case for case in cases if not isinstance(case, Unbuilt)]))
+        contexts = [case if isinstance(case, Unbuilt) else self._context(case, next(rewrites), quote) for case in cases]
         self.counts.attempts += len(contexts)
         self.counts.built += sum(isinstance(context, PrivilegedContext) for context in contexts)
         self.counts.unbuilt.update(context.reason for context in contexts if isinstance(context, Unbuilt))
         return contexts
 
-    def _case(self, problem: Problem, rollout: Rollout) -> _Case | None:
+    def _case(self, problem: Problem, rollout: Rollout) -> _Case | Unbuilt:
         attempt = cut_attempt(shown_text(rollout).strip(), self._writer.splitter)
         if attempt is None:
-            return None
+            return Unbuilt(NO_STEPS)
         pieces = [piece.text for piece in attempt.pieces]
-        return _Case(problem, attempt, scribe_prompt(problem=problem.text, pieces=pieces, solution=problem.solution))
+        if self.settings.rewritten == "attempt":
+            prompt = scribe_prompt(problem=problem.text, pieces=pieces, solution=problem.solution)
+        elif problem.solution is None:
+            return Unbuilt(NO_REFERENCE)
+        else:
+            prompt = reference_prompt(
+                self.settings.rewritten, problem=problem.text, pieces=pieces, solution=problem.solution
+            )
+        return _Case(problem, attempt, prompt)
 
-    def _rewrites(self, cases: Sequence[_Case]) -> list[ScribeRewrite | Broken]:
+    def _rewrites(self, cases: Sequence[_Case]) -> list[ScribeRewrite | str | Broken]:
         if not cases:
             return []
         asker = self._opened()
@@ -132,16 +148,25 @@ class LlmCritic:
         self.counts.sent_back += len(again)
         for index, answer in zip(again, asker.ask(requests), strict=True):
             found[index] = self._read(cases[index], answer)
-            self.counts.mended += isinstance(found[index], ScribeRewrite)
+            self.counts.mended += not isinstance(found[index], Broken)
         return found
 
-    def _read(self, case: _Case, answer: Answer | None) -> ScribeRewrite | Broken:
+    def _read(self, case: _Case, answer: Answer | None) -> ScribeRewrite | str | Broken:
         if answer is None:
             return Broken(BrokenRule.NO_REPLY, "there was none")
         if answer.finish_reason is FinishReason.UNFIT:
             return Broken(BrokenRule.UNFIT, "it did not fit")
         if answer.finish_reason is FinishReason.LENGTH:
             return Broken(BrokenRule.CUT, "it was cut off: be shorter")
+        if self.settings.rewritten != "attempt":
+            assert case.problem.solution is not None, "a case without a reference is unbuilt"
+            return read_reference_rewrite(
+                strip_thinking(answer.text),
+                case.attempt,
+                problem=case.problem.text,
+                solution=case.problem.solution,
+                most_characters=self.settings.max_rewrite_characters,
+            )
         return read_rewrite(
             strip_thinking(answer.text),
             case.attempt,
@@ -150,10 +175,11 @@ class LlmCritic:
             most_characters=self.settings.max_rewrite_characters,
         )
 
-    def _context(self, case: _Case, rewrite: ScribeRewrite | Broken, quote: Quote) -> PrivilegedContext | Unbuilt:
+    def _context(self, case: _Case, rewrite: ScribeRewrite | str | Broken, quote: Quote) -> PrivilegedContext | Unbuilt:
         if isinstance(rewrite, Broken):
             return Unbuilt(rewrite.rule.value)
-        return PrivilegedContext(self._writer.critique(case.problem, rewrite.write(quote)))
+        text = rewrite if isinstance(rewrite, str) else rewrite.write(quote)
+        return PrivilegedContext(self._writer.critique(case.problem, text))
 
     def _opened(self) -> Asker:
         if self._asker is None:
@@ -168,11 +194,11 @@ class LlmCritic:
         return self._asker
 
 
-def _can_be_repaired(rewrite: ScribeRewrite | Broken) -> bool:
+def _can_be_repaired(rewrite: ScribeRewrite | str | Broken) -> bool:
     return isinstance(rewrite, Broken) and rewrite.rule not in (BrokenRule.NO_REPLY, BrokenRule.UNFIT)
 
 
-def _repair_of(case: _Case, answer: Answer | None, broken: ScribeRewrite | Broken) -> str:
+def _repair_of(case: _Case, answer: Answer | None, broken: ScribeRewrite | str | Broken) -> str:
     assert isinstance(broken, Broken), "a rewrite that keeps the rules is not sent back"
     assert answer is not None, "what was never answered cannot be sent back"
     return repair_prompt(request=case.prompt, answer=strip_thinking(answer.text).strip(), complaint=broken.complaint)

@@ -11,9 +11,10 @@ from pydantic import Field, model_validator
 from sdbench.tasks.sampling.engine import Engine
 from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.conditions import StrictModel
+from sdbench.trainers.critic.reference_rewrites import Rewritten
 
-HOW_IT_IS_READ = frozenset({"repairs", "max_rewrite_characters"})
-"""Settings that say what becomes of an answer, not what it says: answers that were kept serve when they change."""
+HOW_IT_IS_READ = frozenset({"repairs", "max_rewrite_characters", "rewritten"})
+"""Settings that say what becomes of an answer, or that the prompt itself shows: answers that were kept serve on."""
 HOW_IT_IS_ASKED = frozenset({"base_url", "max_concurrent", "timeout_seconds", "attempts", "longest_pause_seconds"})
 """Settings that say where the model is and how long to wait for it, not what it says: they may change in a run."""
 
@@ -30,6 +31,9 @@ class LlmSettings(StrictModel):
         max_tokens: the cap of an answer, thinking included.
         seed: of answers that are drawn; greedy ones have none.
         repairs: how often an answer that breaks a rule is sent back.
+        rewritten: the ``attempt``, as the scribe does; or, to vary alignment, the worked solution: in the attempt's
+            notation on its own way (``reference_in_notation``), or along the attempt's way in its own words
+            (``reference_on_path``). The last two need a feedback with ``critic_sees_solution`` and ``quote = "none"``.
         max_rewrite_characters: a longer rewrite breaks a rule.
         max_concurrent: most requests under way at once.
         timeout_seconds: longest wait for one answer.
@@ -45,6 +49,7 @@ class LlmSettings(StrictModel):
     max_tokens: int = Field(default=8192, ge=1)
     seed: int = Field(default=0, ge=0)
     repairs: Literal[0, 1] = 1
+    rewritten: Rewritten = "attempt"
     max_rewrite_characters: int = Field(default=8000, ge=1)
     max_concurrent: int = Field(default=16, ge=1)
     timeout_seconds: float = Field(default=600.0, gt=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 from sdbench.tasks.nano.families import Family
 from sdbench.tasks.nano.problems import NanoProblem, parse_problem
@@ -14,6 +15,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "scribe": ("problem", "reference", "attempt", "answer_form"),
     "reference": ("solution",),
     "repair": ("request", "answer", "complaint"),
+    "restyle": ("problem", "solution", "attempt", "answer_form"),
+    "reroute": ("problem", "solution", "attempt", "answer_form"),
 }
 _BOXED = ": \\boxed{}"
 _HASH = ": #, then the digit"
@@ -48,14 +51,40 @@ def scribe_prompt(*, problem: str, pieces: Sequence[str], solution: str | None) 
         solution: the worked solution, for a critic that is shown it.
     """
     nano = _nano(problem)
-    attempt = "\n".join(f"<step_{number}>\n{piece}\n</step_{number}>" for number, piece in enumerate(pieces, start=1))
     reference = "" if solution is None else _template("reference").body.substitute(solution=solution)
     return _template("scribe").body.substitute(
         problem=problem if nano is None else nano_statement(nano),
         reference=reference,
-        attempt=attempt,
+        attempt=_numbered(pieces),
         answer_form=_BOXED if nano is None else _HASH,
     )
+
+
+def reference_prompt(
+    rewritten: Literal["reference_in_notation", "reference_on_path"],
+    *,
+    problem: str,
+    pieces: Sequence[str],
+    solution: str,
+) -> str:
+    """Asks for the worked solution in the attempt's notation, or along the attempt's way.
+
+    Args:
+        rewritten: which of the two.
+        problem, pieces: as in ``scribe_prompt``.
+        solution: the worked solution.
+    """
+    nano = _nano(problem)
+    return _template({"reference_in_notation": "restyle", "reference_on_path": "reroute"}[rewritten]).body.substitute(
+        problem=problem if nano is None else nano_statement(nano),
+        solution=solution,
+        attempt=_numbered(pieces),
+        answer_form=_BOXED if nano is None else _HASH,
+    )
+
+
+def _numbered(pieces: Sequence[str]) -> str:
+    return "\n".join(f"<step_{number}>\n{piece}\n</step_{number}>" for number, piece in enumerate(pieces, start=1))
 
 
 def repair_prompt(*, request: str, answer: str, complaint: str) -> str:

@@ -145,7 +145,15 @@ def _said(answer: str) -> tuple[int | None, list[str]] | Broken:
     places = _DEPARTS.findall(answer)
     if len(places) != 1:
         return Broken(BrokenRule.FORM, "it must hold <departs_at>NUMBER or none</departs_at> exactly once")
-    body = _DEPARTS.sub("", answer)
+    steps = tagged_steps(_DEPARTS.sub("", answer))
+    if isinstance(steps, Broken):
+        return steps
+    departs_at = None if places[0].lower() == "none" else int(places[0])
+    return departs_at, steps
+
+
+def tagged_steps(body: str) -> list[str] | Broken:
+    """The steps that a model wrote between tags, and nothing besides."""
     steps = step_splitter("tags").split(body)
     pairs = _STEP_TAG.findall(body)
     wanted = [tag for number in range(1, len(steps) + 1) for tag in (f"<step_{number}>", f"</step_{number}>")]
@@ -156,8 +164,7 @@ def _said(answer: str) -> tuple[int | None, list[str]] | Broken:
     outside = re.sub(r"<step_(\d+)>.*?</step_\1>", "", body, flags=re.S)
     if outside.strip():
         return Broken(BrokenRule.FORM, "nothing may stand outside the step tags")
-    departs_at = None if places[0].lower() == "none" else int(places[0])
-    return departs_at, [step.text for step in steps]
+    return [step.text for step in steps]
 
 
 def _kept(bodies: Sequence[str], attempt: Attempt) -> int:
