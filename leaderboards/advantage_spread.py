@@ -131,11 +131,11 @@ def _rows(
         if tokens is None:
             continue
         heard = tokens.teacher_entropies or (np.nan,) * len(tokens.token_ids)
-        for at, *numbers in zip(
+        for at, advantage, divergence, own, seen in zip(
             place(tokens), tokens.advantages, tokens.divergences, tokens.student_entropies, heard, strict=True
         ):
             if at is not None:
-                columns.append((at, int(problem), *numbers))
+                columns.append((at, int(problem), advantage, divergence, own, seen))
     if not columns:
         return ()
     place_N = np.array([row[0] for row in columns], dtype=np.intp)

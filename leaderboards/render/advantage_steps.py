@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sdbench.leaderboards.advantage_spread import StepSummary
 from sdbench.leaderboards.advantages import AdvantageSummary
 from sdbench.leaderboards.clustered import Statistic
+from sdbench.leaderboards.render.advantages import MIN_WIDTH, Wide
 from sdbench.leaderboards.render.markdown import escape
 from sdbench.leaderboards.render.text import UNDEFINED, clean
 
@@ -25,21 +26,22 @@ _NONE = "no step is known"
 def print_steps(summaries: Sequence[AdvantageSummary], console: Console) -> None:
     """A table a condition for either order; a condition without steps, or without a wrong one, is named."""
     ascii_only = not console.encoding.lower().startswith("utf")
+    parts: list[RenderableType] = []
     for which, (title, meaning) in enumerate(_TITLES):
-        console.print()
-        console.print(Text(title, style="bold"), Text(f"({meaning})", style="dim"))
+        parts += [Text(), Text.assemble((title, "bold"), (f" ({meaning})", "dim"))]
         for summary in summaries:
-            console.print(Text(clean(summary.label, ascii_only=ascii_only)))
+            parts.append(Text(clean(summary.label, ascii_only=ascii_only)))
             rows = (summary.steps, summary.distances)[which]
             if not rows:
-                console.print(Text(f"  {_NONE if which == 0 else 'no wrong step is known'}", style="dim"))
+                parts.append(Text(f"  {_NONE if which == 0 else 'no wrong step is known'}", style="dim"))
                 continue
             table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
             for head in _HEADS:
                 table.add_column(head, justify="right", no_wrap=True)
             for row in rows:
                 table.add_row(*_cells(row))
-            console.print(table, crop=False)
+            parts.append(table)
+    console.print(Wide(content=Group(*parts), width=max(MIN_WIDTH, console.width)), crop=False)
 
 
 def render_steps_markdown(summaries: Sequence[AdvantageSummary]) -> str:

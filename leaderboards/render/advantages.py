@@ -30,7 +30,7 @@ class _Column:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Wide:
+class Wide:
     """Content laid out at a width of its own, which may exceed the console's."""
 
     content: RenderableType
@@ -153,7 +153,7 @@ def print_advantages(summaries: Sequence[AdvantageSummary], console: Console, *,
         parts += [Text(), Text(section.title, style="bold"), *_terminal_tables(summaries, section, width, ascii_only)]
     parts += [Text(), Text("Counts", style="bold"), _terminal_counts(summaries, ascii_only)]
     parts += [Text(line, style="dim") for line in (*_LEGEND, *_notes(summaries, ascii_only=ascii_only))]
-    console.print(_Wide(content=Group(*parts), width=width), crop=False)
+    console.print(Wide(content=Group(*parts), width=width), crop=False)
 
 
 def render_advantages_markdown(summaries: Sequence[AdvantageSummary], *, subject: str) -> str:

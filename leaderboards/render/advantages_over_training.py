@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sdbench.leaderboards.advantages import AdvantageSummary
 from sdbench.leaderboards.advantages_over_training import OverTraining, StepPoint
 from sdbench.leaderboards.clustered import Statistic
-from sdbench.leaderboards.render.advantages import render_advantages_markdown
+from sdbench.leaderboards.render.advantages import MIN_WIDTH, Wide, render_advantages_markdown
 from sdbench.leaderboards.render.markdown import escape
 from sdbench.leaderboards.render.text import UNDEFINED, clean
 from sdbench.tasks.token_records import TokenClass
@@ -93,20 +93,23 @@ _HOW = (
 def print_over_training(result: OverTraining, console: Console, *, subject: str) -> None:
     """A table a condition, one row a step; what is left out is named. The limits stand in the Markdown."""
     ascii_only = not console.encoding.lower().startswith("utf")
-    console.print()
-    console.print(Text(clean(f"{_TITLE} of {subject}", ascii_only=ascii_only), style="bold"))
+    parts: list[RenderableType] = [
+        Text(),
+        Text(clean(f"{_TITLE} of {subject}", ascii_only=ascii_only), style="bold"),
+    ]
     for condition in result.conditions:
-        console.print()
-        console.print(Text(clean(condition, ascii_only=ascii_only), style="bold"))
+        parts += [Text(), Text(clean(condition, ascii_only=ascii_only), style="bold")]
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
         for head in ("step", "seeds", "traces", *(tracked.head for tracked in TRACKED)):
             table.add_column(head, justify="right", no_wrap=True)
         for point in result.of(condition):
             table.add_row(*_counts(point), *(_value(tracked, point) for tracked in TRACKED))
-        console.print(table, crop=False)
-    console.print()
-    for line in (_HOW, *_notes(result)):
-        console.print(Text(clean(line, ascii_only=ascii_only), style="dim"))
+        parts.append(table)
+    parts += [
+        Text(),
+        *(Text(clean(line, ascii_only=ascii_only), style="dim") for line in (_HOW, *_notes(result))),
+    ]
+    console.print(Wide(content=Group(*parts), width=max(MIN_WIDTH, console.width)), crop=False)
 
 
 def render_over_training_markdown(result: OverTraining, *, subject: str) -> str:

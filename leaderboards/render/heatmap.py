@@ -11,10 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.style import Style
 from rich.text import Text
 
+from sdbench.leaderboards.render.advantages import MIN_WIDTH, Wide
 from sdbench.leaderboards.render.text import clean
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.token_records import OUTSIDE, RecordHeader, TokenClass, TokenRecord
@@ -26,7 +27,6 @@ _SHARE_BEYOND = 0.02
 _STOPS = ((179, 88, 6), (253, 184, 99), (247, 247, 247), (146, 197, 222), (5, 113, 176))
 _MOST_DIGIT = 9
 _ROW_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-MIN_WIDTH = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,20 +246,19 @@ def print_heatmaps(traces: Sequence[HeatTrace], scale: HeatScale, console: Conso
     """
     ascii_only = not console.encoding.lower().startswith("utf")
     width = max(MIN_WIDTH, console.width)
+    parts: list[Text] = []
     for trace in traces:
-        console.print()
-        for index, line in enumerate(captions(trace)):
-            console.print(
-                Text(clean(line, ascii_only=ascii_only), style="" if index else "bold"), soft_wrap=True, crop=False
-            )
+        parts.append(Text())
+        parts += [
+            Text(clean(line, ascii_only=ascii_only), style="" if index else "bold")
+            for index, line in enumerate(captions(trace))
+        ]
         for block in _blocks(trace, scale, width=width, ascii_only=ascii_only):
-            console.print()
-            for line in block:
-                console.print(line, soft_wrap=True, crop=False)
+            parts += [Text(), *block]
     if traces:
-        console.print()
-        for line in (scale.legend(), mark_legend(traces)):
-            console.print(Text(clean(line, ascii_only=ascii_only), style="dim"))
+        legends = (scale.legend(), mark_legend(traces))
+        parts += [Text(), *(Text(clean(line, ascii_only=ascii_only), style="dim") for line in legends)]
+    console.print(Wide(content=Group(*parts), width=width), crop=False)
 
 
 def _blocks(trace: HeatTrace, scale: HeatScale, *, width: int, ascii_only: bool) -> list[list[Text]]:

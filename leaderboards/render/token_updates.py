@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sdbench.leaderboards.clustered import Statistic
+from sdbench.leaderboards.render.advantages import MIN_WIDTH, Wide
 from sdbench.leaderboards.render.markdown import escape
 from sdbench.leaderboards.render.text import UNDEFINED, clean
 from sdbench.leaderboards.token_updates import UpdateSummary
@@ -65,15 +66,15 @@ def print_updates(
 ) -> None:
     """Print the tables for both kinds of rollouts; a cell has its limits below it."""
     ascii_only = not console.encoding.lower().startswith("utf")
+    parts: list[RenderableType] = []
     if summaries:
-        console.print()
-        console.print(Text(clean(updates_title(summaries, subject=subject), ascii_only=ascii_only), style="bold"))
+        title = updates_title(summaries, subject=subject)
+        parts += [Text(), Text(clean(title, ascii_only=ascii_only), style="bold")]
     for place, title in PLACES:
         rows = [summary for summary in summaries if summary.place == place]
         if not rows:
             continue
-        console.print()
-        console.print(Text(title, style="bold"))
+        parts += [Text(), Text(title, style="bold")]
         for start in range(0, len(_COLUMNS), _A_TABLE):
             table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
             table.add_column("condition", width=_NAME_WIDTH, overflow="fold", vertical="top")
@@ -82,10 +83,12 @@ def print_updates(
             for row in rows:
                 cells = [_two_lines(column, row) for column in _COLUMNS[start : start + _A_TABLE]]
                 table.add_row(Text(clean(row.condition, ascii_only=ascii_only), overflow="fold"), *cells)
-            console.print(table, crop=False)
-    console.print()
-    for line in _notes(summaries, left_out):
-        console.print(Text(clean(line, ascii_only=ascii_only), style="dim"))
+            parts.append(table)
+    parts += [
+        Text(),
+        *(Text(clean(line, ascii_only=ascii_only), style="dim") for line in _notes(summaries, left_out)),
+    ]
+    console.print(Wide(content=Group(*parts), width=max(MIN_WIDTH, console.width)), crop=False)
 
 
 def render_updates_markdown(summaries: Sequence[UpdateSummary], *, subject: str, left_out: Sequence[str]) -> str:
