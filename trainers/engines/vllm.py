@@ -92,7 +92,7 @@ class VllmEngine:
         for variable, value in _ENVIRONMENT_DEFAULTS.items():
             os.environ.setdefault(variable, value)
         self._library = _import_vllm()
-        from vllm.platforms import current_platform  # type: ignore[import-not-found]
+        from vllm.platforms import current_platform
 
         on_cpu = bool(current_platform.is_cpu())
         self.tokenizer = load_tokenizer(path)
@@ -212,7 +212,7 @@ class VllmEngine:
                 f"adapter {str(folder)!r} has rank {rank}, the engine was built for {self._max_adapter_rank} at most; "
                 "build it with a higher max_adapter_rank"
             )
-        from vllm.lora.request import LoRARequest  # type: ignore[import-not-found]
+        from vllm.lora.request import LoRARequest
 
         # A new number each time: under an old one vLLM would go on with what it loaded before.
         self._adapters_loaded += 1
@@ -247,7 +247,7 @@ class VllmEngine:
         """Give everything back; the engine is of no use afterwards."""
         if self._llm is None:
             return
-        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory  # type: ignore[import-not-found]
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         self._llm.llm_engine.engine_core.shutdown()
         self._llm = None
@@ -329,7 +329,7 @@ def _import_vllm() -> Any:
     check_installed()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import vllm  # type: ignore[import-not-found]
+        import vllm
     return vllm
 
 
@@ -352,7 +352,7 @@ def _process_state_kept() -> Iterator[None]:
 
 def _reload(worker: Any, *, weights: Iterator[tuple[str, torch.Tensor]]) -> None:
     """Runs on vLLM's worker, in this process: its own reloading, and what that leaves stale or says too softly."""
-    from vllm.model_executor.layers.vocab_parallel_embedding import (  # type: ignore[import-not-found]
+    from vllm.model_executor.layers.vocab_parallel_embedding import (
         ParallelLMHead,
     )
 

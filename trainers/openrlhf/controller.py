@@ -85,7 +85,7 @@ class LessonMaker(RemoteExperienceMaker):  # type: ignore[misc]
         experience.labels[place] = label.model_dump_json()
 
 
-class ConditionPPOTrainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class):  # type: ignore[misc, name-defined]
+class ConditionPPOTrainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class):  # type: ignore[misc]
     """OpenRLHF's controller, with the condition's lessons between drawing and training."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -120,6 +120,8 @@ class ConditionPPOTrainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class
             max_teacher_tokens=min(limits, default=None),
             spans=span_reader(condition.objective, tokenizer),
         )
+
+    prompts_dataloader: Any
 
     def _draw_in_order(self) -> None:
         """Upstream shuffles its data set; ours is in the order of the run already."""

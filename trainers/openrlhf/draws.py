@@ -52,7 +52,7 @@ def draw_labels(task: TrainingTask, prompt_format: PromptFormat) -> list[DrawLab
     """Every draw of a training: a function of pool, seed and budget, the same as the local trainer's."""
     budget, size = task.condition.budget, task.condition.budget.group_size
     order = ProblemOrder(problems=task.pool, seed=task.seed)
-    labels = []
+    labels: list[DrawLabel] = []
     for step in range(budget.steps):
         for draw in order.draws(step=step, problems_per_step=budget.rollouts_per_step // size):
             first = draw.visit * size

@@ -13,10 +13,10 @@ _CPU_WORKER = "sdbench.trainers.openrlhf.cpu.engine_worker.CpuWorkerWrap"
 _BATCHED_TOKENS = 2048
 
 
-class ConditionRolloutActor(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class):  # type: ignore[misc, name-defined]
+class ConditionRolloutActor(vllm_engine.RolloutRayActor.__ray_metadata__.modified_class):  # type: ignore[misc]
     """What upstream builds, with the settings that upstream fixes taken from the task."""
 
-    async def __init__(self, *arguments: Any, **options: Any) -> None:
+    async def __init__(self, *arguments: Any, **options: Any) -> None:  # type: ignore[misc]
         task = this_task()
         options |= {
             "dtype": task.settings.dtype,

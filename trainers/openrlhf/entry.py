@@ -65,7 +65,7 @@ def _task_of(own: argparse.Namespace) -> TrainingTask:
     path = own.task.absolute()
     if changed:
         task = task.model_copy(update=changed)
-        path = (task.state_dir / "task.json").absolute()
+        path = task.task_file.absolute()
         task.write(path)
     os.environ[TASK_VARIABLE] = str(path)
     return task
@@ -133,7 +133,7 @@ def _parsed(then: Callable[[argparse.Namespace], None]) -> Iterator[None]:
         then(arguments)
         return arguments
 
-    argparse.ArgumentParser.parse_args = parse_args  # type: ignore[assignment, method-assign]
+    argparse.ArgumentParser.parse_args = parse_args  # type: ignore[method-assign]
     try:
         yield
     finally:

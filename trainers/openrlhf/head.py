@@ -21,7 +21,7 @@ from sdbench.trainers.scoring import CompletionBatch, output_head
 
 @contextmanager
 def _answering(head: nn.Linear, answer: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    head.forward = answer  # type: ignore[method-assign]
+    head.forward = answer  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 from openrlhf.trainer.ray.vllm_engine import batch_vllm_engine_call
-from vllm import SamplingParams  # type: ignore[import-not-found]
+from vllm import SamplingParams
 
 from sdbench.trainers.openrlhf.base_folder import end_ids_of_folder
 from sdbench.trainers.openrlhf.task import TrainingTask

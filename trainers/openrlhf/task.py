@@ -16,8 +16,6 @@ from sdbench.trainers.conditions import ConditionSpec, CriticSpec, StrictModel
 from sdbench.trainers.local.settings import LocalTrainerSettings
 from sdbench.trainers.openrlhf.settings import OpenRlhfSettings
 
-FORMAT_VERSION = 1
-
 
 class TrainingTask(StrictModel):
     """Everything that a training's weights follow from, and where it writes.
@@ -31,6 +29,7 @@ class TrainingTask(StrictModel):
         seed: of order, samples and adapters.
         settings: of every trainer.
         cluster: of this one.
+        longest_prompt_tokens: of the solver's prompts on the pool.
         plugins: references that feedback or critic come from, loaded in every process that needs them.
         identity: provenance of the training, written into its checkpoints.
         checkpoint_dir: the finished checkpoint.
@@ -42,7 +41,7 @@ class TrainingTask(StrictModel):
             written there, to be held against the checkpoint's; None draws none.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     condition: ConditionSpec
     critic: CriticSpec | None
     critic_answers: Path | None
@@ -51,6 +50,7 @@ class TrainingTask(StrictModel):
     seed: int
     settings: LocalTrainerSettings
     cluster: OpenRlhfSettings
+    longest_prompt_tokens: int
     plugins: tuple[str, ...]
     identity: dict[str, Any]
     checkpoint_dir: Path
@@ -74,6 +74,11 @@ class TrainingTask(StrictModel):
     def error_file(self) -> Path:
         """Why a training ended early, as ``errors.py`` writes it."""
         return self.state_dir / "error.json"
+
+    @property
+    def task_file(self) -> Path:
+        """Where the task itself stands."""
+        return self.state_dir / "task.json"
 
     @property
     def draws_file(self) -> Path:

@@ -172,7 +172,7 @@ def _write(parameter: Any, value: Tensor) -> None:
 
 def gathered(parameters: list[Any]) -> Any:
     """A context in which the parameters are whole on every rank; nothing is done where they are."""
-    import deepspeed  # type: ignore[import-untyped]
+    import deepspeed
 
     sharded = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
     return deepspeed.zero.GatheredParameters(sharded, enabled=bool(sharded))

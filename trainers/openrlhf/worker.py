@@ -36,6 +36,7 @@ class ConditionTrainer(ppo_actor.ActorPPOTrainer):  # type: ignore[misc]
 
     task: TrainingTask
     teacher: EngineTeacher | None = None
+    actor: Any
 
     def training_step(
         self, experience: Any, kl_ctl: float, step: int, loss_batch_info: dict[str, Any] | None = None
@@ -210,7 +211,7 @@ def _mean(values_N: Tensor, counted_N: Tensor) -> Tensor:
     return values_N[counted_N].mean() if bool(counted_N.any()) else torch.zeros((), device=values_N.device)
 
 
-class ConditionPolicyActor(ppo_actor.PolicyModelActor.__ray_metadata__.modified_class):  # type: ignore[misc, name-defined]
+class ConditionPolicyActor(ppo_actor.PolicyModelActor.__ray_metadata__.modified_class):  # type: ignore[misc]
     """OpenRLHF's policy worker, with a teacher beside it and checkpoints in sdbench's form."""
 
     def init_model_from_pretrained(
@@ -280,7 +281,8 @@ class ConditionPolicyActor(ppo_actor.PolicyModelActor.__ray_metadata__.modified_
         # The whole sequence is taken for a completion of its first token; the mask says where the completion lies.
         lengths = attention_mask.sum(dim=-1).tolist()
         ids = [row[:length].tolist() for row, length in zip(sequences, lengths, strict=True)]
-        batch = collate([row[:1] for row in ids], [row[1:] for row in ids], device=torch.cuda.current_device())
+        device: Any = torch.cuda.current_device()
+        batch = collate([row[:1] for row in ids], [row[1:] for row in ids], device=device)
 
         def logprobs(states_ND: Tensor, head: Head) -> Tensor:
             values_N, _ = chunked_logprobs(
@@ -294,7 +296,9 @@ class ConditionPolicyActor(ppo_actor.PolicyModelActor.__ray_metadata__.modified_
 
         with torch.no_grad():
             values_N = run_for(self.actor.model, batch, compute=logprobs).cpu()
-        for index, (piece, length) in enumerate(zip(values_N.split([n - 1 for n in lengths]), lengths, strict=True)):
+        for index, (piece, length) in enumerate(
+            zip(torch.split(values_N, [n - 1 for n in lengths]), lengths, strict=True)
+        ):
             logprobs_BS[index, : length - 1] = piece.float()
         return logprobs_BS * action_mask
 

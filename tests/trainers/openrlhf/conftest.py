@@ -64,6 +64,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             seed=0,
             settings=LocalTrainerSettings(device="cpu", cpu_threads=1, **(settings or {})),
             cluster=OpenRlhfSettings.model_validate({"micro_batch_rollouts": 4, **(cluster or {})}),
+            longest_prompt_tokens=64,
             plugins=(),
             identity={"format_version": 1, "identity": "i", "seedless_identity": "s", "seed": 0},
             checkpoint_dir=folder / "checkpoint",
@@ -74,7 +75,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             probe_file=folder / "probe.json",
             **fields,
         )
-        task.write(folder / "task.json")
+        task.write(task.task_file)
         return task
 
     return make

@@ -29,7 +29,7 @@ def train_apart(task: TrainingTask, environment: dict[str, str], *, ranks: int) 
         probe.bind(("", 0))
         port = probe.getsockname()[1]
     out = task.state_dir.parent / f"ranks{ranks}"
-    command = [sys.executable, str(HERE / "rank_alone.py"), str(task.state_dir.parent / "task.json"), str(out)]
+    command = [sys.executable, str(HERE / "rank_alone.py"), str(task.task_file), str(out)]
     processes = [
         subprocess.Popen(
             command,

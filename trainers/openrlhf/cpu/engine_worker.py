@@ -40,8 +40,8 @@ class CpuWorkerWrap(WorkerWrap):  # type: ignore[misc]
 
 def prepare() -> None:
     """What must hold before vLLM loads a model; called through vLLM's plug-in hook in each of its processes."""
-    from vllm.model_executor.layers import utils  # type: ignore[import-not-found]
-    from vllm.platforms.cpu import CpuPlatform  # type: ignore[import-not-found]
+    from vllm.model_executor.layers import utils
+    from vllm.platforms.cpu import CpuPlatform
 
     def plain_linear(layer: Any, remove_weight: bool) -> None:
         # vLLM would pack the weights and drop the originals, and weights that come later would change nothing.

@@ -11,7 +11,7 @@ class GlooGroup:
     """A group of processes with no other group in common; answers to what OpenRLHF asks of vLLM's NCCL group."""
 
     def __init__(self, host: str, port: int, *, rank: int, world_size: int) -> None:
-        from vllm.distributed.utils import (  # type: ignore[import-not-found]
+        from vllm.distributed.utils import (
             stateless_init_torch_distributed_process_group,
         )
 
