@@ -1,8 +1,9 @@
 """A pinned baseline: results in one file that names their hashes, so that it cannot drift unseen.
 
 ``{"format_version": 1, "kind": "sdbench_baseline", "sdbench": "0.2.0", "digest": "...", "parts": {...}, "results":
-[...]}``. ``digest`` is the SHA-256 of the results in canonical JSON, ``parts`` that of every result's settings and of
-each of its benchmarks, so that what was changed can be named. The file itself is canonical: no byte may differ.
+[...]}``. ``digest`` is the SHA-256 of the results in canonical JSON, ``parts`` that of every result's settings, of
+each of its benchmarks and of the version, so that what was changed can be named. The file itself is canonical: no byte
+may differ.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def read_baseline(path: Path) -> Baseline:
     results, made_by = content.get("results"), content.get("sdbench")
     if sorted(content) != sorted(_KEYS) or not isinstance(results, list) or not isinstance(made_by, str) or not results:
         raise UserError(f"baseline {path} was changed: its keys are {', '.join(map(str, content))}; restore it")
-    _check_hashes(path, content, results)
+    _check_hashes(path, content, results, made_by=made_by)
     expected = _text(results, made_by=made_by).encode()
     if expected != raw:
         place = next((i for i, (a, b) in enumerate(zip(expected, raw, strict=False)) if a != b), len(expected))
@@ -109,10 +110,10 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(results=read, digest=str(content["digest"]), pinned=True, made_by=made_by)
 
 
-def _check_hashes(path: Path, content: dict[str, Any], results: list[Any]) -> None:
+def _check_hashes(path: Path, content: dict[str, Any], results: list[Any], *, made_by: str) -> None:
     """Name the parts whose content no longer has the hash that was pinned."""
     try:
-        found = _parts(results)
+        found = _parts(results, made_by=made_by)
     except (KeyError, TypeError, AttributeError):
         raise UserError(f"baseline {path} was changed: its results have lost their form; restore it") from None
     pinned = content["parts"] if isinstance(content["parts"], dict) else {}
@@ -133,14 +134,14 @@ def _text(results: list[Any], *, made_by: str) -> str:
         "kind": KIND,
         "sdbench": made_by,
         "digest": _sha256(results),
-        "parts": _parts(results),
+        "parts": _parts(results, made_by=made_by),
         "results": results,
     }
     return json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def _parts(results: list[Any]) -> dict[str, str]:
-    parts = {}
+def _parts(results: list[Any], *, made_by: str) -> dict[str, str]:
+    parts = {"sdbench": _sha256(made_by)}
     for result in results:
         seed = result["training_seed"]
         name = str(result["condition"]) + ("" if seed is None else f", seed {seed}")

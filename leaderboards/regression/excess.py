@@ -84,7 +84,8 @@ def excess_of(
     two sides drawn independently (nothing is gained where their seeds are equal). For ``population`` it is that of the
     problems' differences (Miller 2024, arXiv 2411.00640), which has the sampling in it, and where a side has several
     training seeds what their draw adds, as in ``contrasts.paired_contrast``. Neither is less than what one sample of
-    every benchmark would change: where all samples of a problem agree its spread says too little.
+    every benchmark would change: where all samples of a problem agree its spread says too little. That bound has as
+    many degrees of freedom as there are samples, or problems of the population.
 
     Args:
         candidate: each benchmark's means, without NaN in ``means_SP``.
@@ -119,7 +120,11 @@ def excess_of(
     if np.isnan(sum(part for part, _ in terms)):
         raise ValueError("one sample of a problem says nothing about sampling noise: give two or more")
     if sum(part for part, _ in terms) < floor:
-        terms = [(floor, float(sum(worse_P.size for worse_P in worse)))]
+        units = sum(
+            float(a.samples_SP.sum() + b.samples_SP.sum()) if estimand == "problems" else a.means_SP.shape[1]
+            for a, b in pairs
+        )
+        terms = [(floor, units)]
     return Excess(
         estimate=float(np.mean([worse_P.mean() for worse_P in worse])) - margin,
         terms=terms,

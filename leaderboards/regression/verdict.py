@@ -18,6 +18,8 @@ from sdbench.leaderboards.regression.sequential import boundaries
 
 GUARDS = (Measure.TRUNCATED, Measure.NO_ANSWER, Measure.LENGTH)
 
+MOST_EARLY_INFORMATION = 0.99
+
 Kind = Literal["macro", "benchmark", "guard", "advantage"]
 Measured = Mapping[Measure, Sequence[TaskMeans]]
 """Every measure of one side, benchmark by benchmark; both sides hold the same problems, none without a value."""
@@ -172,10 +174,11 @@ def take_look(
 def _information(excess: Excess, shares: Sequence[float]) -> float:
     """The fraction of the final information: the variance still to come over the variance so far.
 
-    The checkpoint's own noise shrinks as its samples grow, the rest stays. All of it noise, it is the share of samples.
+    The checkpoint's own noise shrinks as its samples grow, the rest stays. Were all of it noise, the fraction would be
+    the share of samples. A look that is not the last leaves it something to spend.
     """
     final = excess.variance - sum(noise * (1 - share) for noise, share in zip(excess.noise, shares, strict=True))
-    return min(1.0, max(min(shares), final / excess.variance))
+    return min(MOST_EARLY_INFORMATION, max(min(shares), final / excess.variance))
 
 
 def judge(

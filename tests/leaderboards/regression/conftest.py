@@ -1,0 +1,6 @@
+"""Lets the tests of this folder import ``board_samples``: importlib mode leaves their folders off the path."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
