@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -113,7 +113,9 @@ def train_condition(
     feedback = make_feedback(condition.feedback.name, condition.feedback.settings)
     check_settings_act(condition, updates_per_step=settings.updates_per_step)
     check_condition(condition, feedback=feedback, problems=problems, critic=critic)
-    identity = _identity(condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic)
+    identity = training_identity(
+        condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic
+    )
     finished = read_provenance(outputs.checkpoint_dir)
     if finished is not None:
         if finished["identity"] != identity["identity"]:
@@ -122,7 +124,7 @@ def train_condition(
                 f"({finished['condition']['name']!r}, seed {finished['seed']}): remove it or write elsewhere"
             )
         outputs.state_file.unlink(missing_ok=True)  # a kill may have come between the checkpoint and this
-        return _record_of(finished["record"])
+        return record_of(finished["record"])
     training = _Training(
         condition=condition,
         feedback=feedback,
@@ -451,7 +453,24 @@ def read_record(checkpoint: Path) -> TrainingRecord:
     provenance = read_provenance(checkpoint)
     if provenance is None:
         raise UserError(f"{str(checkpoint)!r} does not exist: train first")
-    return _record_of(provenance["record"])
+    return record_of(provenance["record"])
+
+
+def finished_record(checkpoint: Path, *, identity: Mapping[str, Any]) -> TrainingRecord | None:
+    """The record of a finished training, which is not run again; None where there is no checkpoint yet.
+
+    Raises:
+        UserError: the folder is no checkpoint, or that of another training than ``training_identity`` says.
+    """
+    finished = read_provenance(checkpoint)
+    if finished is None:
+        return None
+    if finished["identity"] != identity["identity"]:
+        raise UserError(
+            f"{str(checkpoint)!r} holds the checkpoint of another training "
+            f"({finished['condition']['name']!r}, seed {finished['seed']}): remove it or write elsewhere"
+        )
+    return record_of(finished["record"])
 
 
 def check_condition(
@@ -517,7 +536,7 @@ def shows_context(feedback: FeedbackType, problem: Problem) -> bool:
     return not isinstance(built, NoContext)
 
 
-def _identity(
+def training_identity(
     *,
     condition: ConditionSpec,
     base: str | Path,
@@ -525,8 +544,12 @@ def _identity(
     settings: LocalTrainerSettings,
     seed: int,
     critic: Critic | None,
+    trainer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Provenance of a training: all that its weights follow from, and one hash over it."""
+    """Provenance of a training: all that its weights follow from, and one hash over it.
+
+    ``trainer``: what another trainer than this one adds to that.
+    """
     pool = json.dumps([asdict(problem) for problem in problems], sort_keys=True)
     made_from = {
         # The critic stands below, as what it is: where its server stands is not in that.
@@ -537,6 +560,7 @@ def _identity(
         # How often the state is saved, where it stops and what memory an engine has changes no weight.
         "settings": settings.model_dump(mode="json", exclude={"save_state_every_steps", "max_unbuilt_share", "vllm"}),
         "critic": None if critic is None else identity_of(critic),
+        **(trainer or {}),
     }
     seedless = _digest(made_from)
     made_from["seed"] = seed
@@ -554,5 +578,6 @@ def _digest(made_from: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _record_of(saved: dict[str, Any]) -> TrainingRecord:
+def record_of(saved: dict[str, Any]) -> TrainingRecord:
+    """The record that a checkpoint's provenance holds."""
     return TrainingRecord(**{**saved, "reveals": tuple(saved["reveals"])})
