@@ -116,15 +116,10 @@ def train_condition(
     identity = training_identity(
         condition=condition, base=base, problems=problems, settings=settings, seed=seed, critic=critic
     )
-    finished = read_provenance(outputs.checkpoint_dir)
+    finished = finished_record(outputs.checkpoint_dir, identity=identity)
     if finished is not None:
-        if finished["identity"] != identity["identity"]:
-            raise UserError(
-                f"{str(outputs.checkpoint_dir)!r} holds the checkpoint of another training "
-                f"({finished['condition']['name']!r}, seed {finished['seed']}): remove it or write elsewhere"
-            )
         outputs.state_file.unlink(missing_ok=True)  # a kill may have come between the checkpoint and this
-        return record_of(finished["record"])
+        return finished
     training = _Training(
         condition=condition,
         feedback=feedback,
