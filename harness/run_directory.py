@@ -47,7 +47,7 @@ _BEFORE_MANIFEST = {
     "tuning.md",
 }
 
-RunKind = Literal["run", "evaluation", "tuning", "diagnosis"]
+RunKind = Literal["run", "evaluation", "tuning", "diagnosis", "check"]
 
 
 class OutState(Enum):
@@ -311,7 +311,7 @@ class RunDirectory:
 
     @property
     def kind(self) -> RunKind:
-        """Made by ``sdbench run``, ``sdbench eval``, ``sdbench tune`` or ``sdbench diagnose``.
+        """Made by ``sdbench run``, ``eval``, ``tune``, ``diagnose`` or ``check``.
 
         Raises:
             UserError: the manifest names none of them.

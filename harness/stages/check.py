@@ -10,14 +10,13 @@ from sdbench.harness.stages.check_sources import Source, choose_row, read_agains
 from sdbench.leaderboards.board import BASE
 from sdbench.leaderboards.regression.report import CheckReport, Comparison
 from sdbench.leaderboards.regression.rules import Rules
-from sdbench.leaderboards.regression.sides import Sides, sides_of
+from sdbench.leaderboards.regression.sides import FEWEST_SAMPLES, Sides, sides_of
 from sdbench.leaderboards.regression.verdict import Criterion, Decision, Look, judge, take_look
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.tasks.errors import UserError
 
 # Samples a problem of every benchmark -> a result with so many.
 Draw = Callable[[Mapping[str, int]], CheckpointResult]
-_FEWEST = 2
 # Where a condition is compared over its training seeds the draw of problems counts as well.
 _OVER_SEEDS = "population"
 
@@ -112,7 +111,7 @@ def look_plan(k: Mapping[str, int], *, looks: int) -> list[dict[str, int]]:
     if looks < 1:
         raise UserError(f"--looks {looks} sees nothing; give 1 or more")
     plan = [
-        {task: min(most, max(_FEWEST, -(-most * look // looks))) for task, most in k.items()}
+        {task: min(most, max(FEWEST_SAMPLES, -(-most * look // looks))) for task, most in k.items()}
         for look in range(1, looks + 1)
     ]
     return [counts for index, counts in enumerate(plan) if index == 0 or counts != plan[index - 1]]

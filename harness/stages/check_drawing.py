@@ -19,6 +19,7 @@ from sdbench.harness.stages.attempts import recorded_status
 from sdbench.harness.stages.check import CheckPlan, check_in_rounds, look_plan
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.leaderboards.regression.report import CheckReport
+from sdbench.leaderboards.regression.sides import refuse_too_few, refuse_unlike
 from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.sampling.settings import SamplingSettings
@@ -91,6 +92,7 @@ def prepare_drawing(
     settings = baseline.settings
     tasks = [task.task for task in baseline.tasks]
     plan = look_plan({task: k or settings.k_of(task) for task in tasks}, looks=looks)
+    refuse_too_few([*plan[-1].values(), *(settings.k_of(task) for task in tasks)], estimand=check.rules.estimand)
     place: Path | str = model if engine.name == "openai" else base_folder(model)
     suite = suite_of_result(baseline, data_dir=data_dir)
     nano_form = suite.prompt_kind == "nano"
@@ -233,8 +235,7 @@ def execute_drawing(plan: DrawingPlan, *, reporter: Reporter | None = None) -> C
 
 
 def _draw_and_judge(plan: DrawingPlan, reporter: Reporter) -> CheckReport:
-    from sdbench.harness.stages.evaluate import evaluate_checkpoint
-    from sdbench.leaderboards.regression.sides import refuse_unlike
+    from sdbench.harness.stages.evaluate import evaluate_checkpoint, prompt_hash_of
     from sdbench.tasks.grading.math_grader import MathGrader
     from sdbench.tasks.sampling.store import SampleStore
 
@@ -257,6 +258,8 @@ def _draw_and_judge(plan: DrawingPlan, reporter: Reporter) -> CheckReport:
         ) as (engine, prompt_format),
         MathGrader() as grader,
     ):
+        asked = baseline.settings.model_copy(update={"prompt_hash": prompt_hash_of(plan.suite, prompt_format)})
+        refuse_unlike(asked, baseline.settings, tasks=tasks)
 
         def draw(counts: Mapping[str, int]) -> CheckpointResult:
             suite, k = _with_samples(plan.suite, baseline, counts)
@@ -277,7 +280,6 @@ def _draw_and_judge(plan: DrawingPlan, reporter: Reporter) -> CheckReport:
                     prompt_format=prompt_format,
                     progress=advance,
                 )
-            refuse_unlike(result.settings, baseline.settings, tasks=tasks)
             write_result(place.results, result)
             return result
 

@@ -98,7 +98,7 @@ def evaluate_checkpoint(
     own = {benchmark.task: chosen.sampling_of(benchmark, sampling) for benchmark in chosen.with_own_numbers}
     if (prompt_format is None) != (suite.prompt_kind == "nano"):
         raise ValueError(f"suite {suite.name!r} asks by {suite.prompt_kind!r} but prompt_format is {prompt_format!r}")
-    prompts = _prompt_hash(suite, prompt_format)
+    prompts = prompt_hash_of(suite, prompt_format)
     lm = SdbenchLM(
         engine=engine,
         sampling=sampling,
@@ -216,7 +216,8 @@ def _check_against_lm_eval(result: TaskResult, found: Mapping[str, Any]) -> None
         raise RuntimeError(f"{result.task}: lm-eval found avg@k {theirs}, the stored rows give {ours}")
 
 
-def _prompt_hash(suite: Suite, prompt_format: StudentFormat | None) -> str:
+def prompt_hash_of(suite: Suite, prompt_format: StudentFormat | None) -> str:
+    """The hash of how a suite's problems are asked, as results record it."""
     if prompt_format is None:
         return prompt_hash(suite.prompt_kind, doc_to_text({"text": _PROBE.text}))
     return prompt_hash(suite.prompt_kind, prompt_format.name, *map(str, prompt_format.student_prompt(_PROBE)))

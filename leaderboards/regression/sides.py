@@ -20,6 +20,9 @@ from sdbench.leaderboards.schema import CheckpointResult, EvaluationSettings
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import Outcome
 
+FEWEST_SAMPLES = 2
+"""Of a problem, whose noise is to be known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:
@@ -66,6 +69,23 @@ def refuse_unlike(candidate: EvaluationSettings, baseline: EvaluationSettings, *
         )
 
 
+def refuse_too_few(samples: Sequence[int], *, estimand: Estimand) -> None:
+    """Refuse to speak of sampling noise that cannot be seen.
+
+    Args:
+        samples: a problem, of both sides and all benchmarks.
+        estimand: what is estimated.
+
+    Raises:
+        UserError: the noise has to be known, and one sample a problem does not show it.
+    """
+    if estimand == "problems" and min(samples) < FEWEST_SAMPLES:
+        raise UserError(
+            "k = 1: one sample a problem says nothing about sampling noise; give --k 2 or more on both sides, or "
+            "--population"
+        )
+
+
 def sides_of(
     candidate: Sequence[CheckpointResult],
     baseline: Sequence[CheckpointResult],
@@ -93,11 +113,7 @@ def sides_of(
         raise UserError(f"checkpoint and baseline differ in {named}; score both alike, or make a new baseline")
     ours = {measure: task_means(candidate, measure) for measure in Measure}
     theirs = {measure: _in_order(task_means(baseline, measure), tasks) for measure in Measure}
-    if estimand == "problems" and any(min(s.settings.k_of(task) for s in (first, second)) < 2 for task in tasks):
-        raise UserError(
-            "k = 1: one sample a problem says nothing about sampling noise; give --k 2 or more on both sides, or "
-            "--population"
-        )
+    refuse_too_few([r.settings.k_of(task) for r in (first, second) for task in tasks], estimand=estimand)
     kept = [
         _usable(a, estimand=estimand) & _usable(b, estimand=estimand)
         for a, b in zip(ours[Measure.ACCURACY], theirs[Measure.ACCURACY], strict=True)
@@ -121,7 +137,7 @@ def _kept(side: Sequence[TaskMeans], kept: Sequence[_Mask]) -> list[TaskMeans]:
 
 
 def _usable(side: TaskMeans, *, estimand: Estimand) -> _Mask:
-    least = 2 if estimand == "problems" else 1
+    least = FEWEST_SAMPLES if estimand == "problems" else 1
     return np.asarray((side.samples_SP >= least).all(axis=0), dtype=np.bool_)
 
 
