@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fork_server import ForkServer, fork_server  # noqa: E402
+from fork_server import ForkServer, fork_server
 
 RECIPE = """
 [recipe]

@@ -1,16 +1,17 @@
 """Starts ``sdbench`` commands as processes of their own by forking one that has imported everything already.
 
-A command then takes a second where its imports alone take five, so that a test can afford many kills. Run as a script it
-serves: a line of JSON on standard input asks for a process or for the end of one, a line on standard output answers.
+A command then takes a second where its imports alone take five, so that a test can afford many kills. Run as a script
+it serves: a line of JSON on standard input asks for a process or for the end of one, a line on standard output answers.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,8 @@ def fork_server() -> Iterator[ForkServer]:
 
 
 def _serve() -> None:
-    import sdbench.harness.cli
-    import sdbench.harness.stages.dry_run
-    import sdbench.harness.stages.run
-    import sdbench.harness.stages.tune
-
+    for name in ("cli", "stages.run", "stages.evaluation_run", "stages.evaluate", "stages.diagnose"):
+        importlib.import_module(f"sdbench.harness.{name}")
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:

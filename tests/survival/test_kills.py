@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,10 @@ def stage_of(log: Path) -> str:
     return next((stage for stage in STAGES if begun[-1].startswith(stage)), "choosing")
 
 
-def kill_at(server: ForkServer, pid: int, seconds: float) -> bool:
-    """Whether the process was alive when its time came."""
+def kill_at(server: ForkServer, pid: int, seconds: float, *, begun: Callable[[], bool]) -> bool:
+    """Whether the process was alive when its time came, which is counted from ``begun``."""
+    while not begun() and not server.has_ended(pid):
+        time.sleep(0.002)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not server.has_ended(pid):
         time.sleep(0.002)
@@ -52,10 +55,12 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
     expected = numbers_of(whole)
     assert sum(name.endswith("results.json") for name in expected) == 9
     chance = random.Random(9 * trials)
+    timed = server.start(*command, "--jobs", str(jobs), "--out", "timed", cwd=tmp_path, log=tmp_path / "timed.log")
+    while not (tmp_path / "timed" / "manifest.json").is_file():
+        time.sleep(0.002)
     started = time.monotonic()
-    timed = server.run(*command, "--jobs", str(jobs), "--out", "timed", cwd=tmp_path, log=tmp_path / "timed.log")
+    assert server.wait(timed) == 0
     seconds = time.monotonic() - started
-    assert timed == 0
     stages: Counter[str] = Counter()
     for trial in range(trials):
         out, log = f"run-{trial}", tmp_path / f"{trial}.log"
@@ -63,8 +68,11 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
         # Each trial begins its window a step further, so that the kills cover the whole of a run.
         moment = seconds * (trial + chance.random()) / trials
         for _ in range(chance.randint(1, 3)):
+            log.unlink(missing_ok=True)
             pid = server.start(*arguments, cwd=tmp_path, log=log)
-            if kill_at(server, pid, moment):
+            # One kill in five comes while the run is still being prepared.
+            early = chance.random() < 0.2
+            if kill_at(server, pid, moment, begun=lambda: early or (log.is_file() and "run folder" in log.read_text())):
                 stages[stage_of(log)] += 1
             moment = seconds * chance.random()
         assert server.run(*arguments, cwd=tmp_path, log=log) == 0, log.read_text()
