@@ -63,7 +63,7 @@ $(OPENRLHF_VENV)/.installed: pyproject.toml tests/vllm_requirements.py
 openrlhf: $(OPENRLHF_VENV)/.installed
 
 test-openrlhf: $(OPENRLHF_VENV)/.installed
-	OMP_NUM_THREADS=1 $(OPENRLHF_BIN)/python -m pytest -m openrlhf $(if $(OPENRLHF_CASE),-k $(OPENRLHF_CASE))
+	OMP_NUM_THREADS=1 $(OPENRLHF_BIN)/python -m pytest -m openrlhf $(if $(OPENRLHF_CASE),-k '$(OPENRLHF_CASE)')
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
