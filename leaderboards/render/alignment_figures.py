@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -12,14 +13,14 @@ from matplotlib.figure import Figure
 from sdbench.leaderboards.alignment.factorial import EffectRow
 from sdbench.leaderboards.alignment.predictors import Foretold, PredictorRow
 from sdbench.leaderboards.alignment.table import GAIN, MEASURES, AlignmentTable, ConditionRow
-from sdbench.leaderboards.render.text import clean
+from sdbench.leaderboards.render.text import ALPHA, clean
 
 # Okabe and Ito's colours, told apart by all kinds of colour vision; shapes say the same once more.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _SHAPES = ("o", "s", "^", "D", "v", "P")
 _BESIDE = "#555555"
 _CLEAR, _UNCLEAR = "#0072B2", "#999999"
-ALPHA = 0.05
+_LABEL_WIDTH = 44
 
 
 def cells_figure(table: AlignmentTable) -> Figure:
@@ -98,8 +99,8 @@ def predictors_figure(
                 label=clean(run),
             )
         told = "undefined" if row.rho is None else f"rank correlation {row.rho:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
-        panel.set_title(f"{row.name}: {told}", fontsize=9)
-        panel.set_xlabel(meanings[row.name], fontsize=8)
+        panel.set_title(f"{row.name}\n{told}", fontsize=9)
+        panel.set_xlabel(textwrap.fill(meanings[row.name], _LABEL_WIDTH), fontsize=8)
         panel.set_ylabel("gain, points", fontsize=8)
         panel.tick_params(labelsize=8)
     for panel in panels[len(predictors) :]:
