@@ -38,7 +38,9 @@ def read_result(path: Path) -> CheckpointResult:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"results file {path} is broken at {where}: {first['msg']}") from error
+        raise UserError(
+            f"results file {path} is broken at {where}: {first['msg']}; remove it to have that checkpoint scored again"
+        ) from error
     except ChecksumError as error:
         raise UserError(f"results file {path} {error}; remove it to have that checkpoint evaluated again") from error
     except UserError as error:

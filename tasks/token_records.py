@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sdbench.tasks.checksums import sealed_line, unsealed_line
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.outcome import Outcome
 
@@ -166,7 +167,8 @@ def write_records(header: RecordHeader, records: Sequence[TokenRecord]) -> str:
     """The whole file as text; the same records give the same text."""
     lines: list[dict[str, Any]] = [{"format_version": FORMAT_VERSION, "kind": KIND, **asdict(header)}]
     lines += [_row(record) for record in records]
-    return "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+    texts = [json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8") for line in lines]
+    return "".join(sealed_line(text).decode("utf-8") + "\n" for text in texts)
 
 
 def read_records(path: Path) -> tuple[RecordHeader, list[TokenRecord]]:
@@ -176,12 +178,13 @@ def read_records(path: Path) -> tuple[RecordHeader, list[TokenRecord]]:
         UserError: it cannot be read, has another format version, or a line is broken or contradicts itself.
     """
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    except OSError as error:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); diagnose again") from None
     number = 0
     try:
-        head = json.loads(lines[0])
+        head = json.loads(unsealed_line(lines[0]))
+        head.pop("crc32", None)  # of a file that was written anew by something else
         version, kind = head.pop("format_version"), head.pop("kind")
         if version != FORMAT_VERSION or kind != KIND:
             raise UserError(
@@ -192,7 +195,7 @@ def read_records(path: Path) -> tuple[RecordHeader, list[TokenRecord]]:
         records: list[TokenRecord] = []
         for line in lines[1:]:
             number += 1
-            records.append(_record(json.loads(line)))
+            records.append(_record(json.loads(unsealed_line(line))))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{path} line {number + 1} is broken ({reason}); diagnose again") from None

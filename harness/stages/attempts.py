@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError, storage_fault
+from sdbench.harness.progress import Reporter
+from sdbench.harness.provenance import package_versions
 from sdbench.harness.run_directory import RunDirectory
 from sdbench.tasks.errors import UserError
 
@@ -38,6 +40,23 @@ def recorded_status(directory: RunDirectory, log: Path) -> Iterator[None]:
             raise fault from error
         raise LoggedFailureError(log) from error
     directory.write_manifest(status="done")
+
+
+def tell_differences(directory: RunDirectory, *, device: str | None, reporter: Reporter) -> None:
+    """Before this attempt is written down: what the machine or its packages have become since the one before it.
+
+    A run may be moved, and goes on; where its numbers are rounded otherwise from here on, that is said and logged.
+    """
+    if not directory.has_manifest:
+        return
+    before = directory.manifest()
+    then = {"device": before.get("device"), **before.get("packages", {})}
+    now = {"device": device, **package_versions()}
+    changed = [f"{name} was {then[name]} and is {now.get(name)}" for name in then if then[name] != now.get(name)]
+    if changed:
+        told = f"{directory.root} was begun elsewhere: {'; '.join(changed)}; what is new may be rounded otherwise"
+        _log.warning(told)
+        reporter.note(told)
 
 
 def _told(directory: RunDirectory, status: str) -> None:

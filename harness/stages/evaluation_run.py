@@ -17,7 +17,7 @@ from sdbench.harness.recipes.overrides import parse_override
 from sdbench.harness.recipes.schema import SamplingSection
 from sdbench.harness.recipes.validation import validate
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
-from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.attempts import recorded_status, tell_differences
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.tasks.errors import UserError
@@ -142,6 +142,7 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
     with ExitStack() as stack:
         stack.enter_context(directory.locked())
         log = stack.enter_context(directory.attempt())
+        tell_differences(directory, device=_device(plan.engine), reporter=reporter)
         code = code_state()
         directory.write_manifest(
             kind="evaluation",

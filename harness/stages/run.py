@@ -11,7 +11,7 @@ from typing import Any
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
 from sdbench.harness.run_directory import RunDirectory, write_json
-from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.attempts import recorded_status, tell_differences
 from sdbench.harness.stages.condition import evaluate_model
 from sdbench.harness.stages.critics import critic_cost, critic_identities, keep_critic_answers
 from sdbench.harness.stages.diagnose import diagnose_base
@@ -42,6 +42,7 @@ def execute_run(plan: RunPlan, *, jobs: int | None = None, reporter: Reporter | 
     with ExitStack() as stack:
         stack.enter_context(directory.locked())
         log = stack.enter_context(directory.attempt())
+        tell_differences(directory, device=device_description(plan.base.device), reporter=reporter)
         write_head(plan, kind="run")
         reporter.note(f"run folder: {directory.root}")
         with recorded_status(directory, log):

@@ -13,6 +13,7 @@ from typing import TextIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sdbench.harness.progress import Reporter, make_reporter
+from sdbench.harness.provenance import device_description
 from sdbench.harness.recipes.rates import settings_but_rate
 from sdbench.harness.recipes.schema import Recipe
 from sdbench.harness.run_directory import (
@@ -23,7 +24,7 @@ from sdbench.harness.run_directory import (
     write_json,
     write_sealed,
 )
-from sdbench.harness.stages.attempts import recorded_status
+from sdbench.harness.stages.attempts import recorded_status, tell_differences
 from sdbench.harness.stages.engine_apart import engine_apart
 from sdbench.harness.stages.pool import make_pool
 from sdbench.harness.stages.prepare import RunPlan, prepare_run
@@ -105,6 +106,7 @@ def execute_tuning(plan: RunPlan, *, reporter: Reporter | None = None) -> None:
     with ExitStack() as stack:
         stack.enter_context(directory.locked())
         log = stack.enter_context(directory.attempt())
+        tell_differences(directory, device=device_description(plan.base.device), reporter=reporter)
         write_head(plan, kind="tuning")
         reporter.note(f"tuning folder: {directory.root}")
         with recorded_status(directory, log):

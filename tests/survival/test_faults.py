@@ -1,4 +1,4 @@
-"""Full disks, read-only folders, flipped bytes, torn lines, other versions, other clocks: named, and nothing is lost."""
+"""Full disks, read-only folders, flipped bits, torn lines, other versions, other clocks: named, and nothing lost."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from sdbench.tasks.errors import UserError
 from sdbench.trainers.checkpoints import PROVENANCE_FILE, load_state
 
 FIRST = "conditions/binary_reward/seed-0"
+HEAVY = pytest.mark.heavy
+# What is tried in every run of the tests; the others take a minute together.
+QUICKLY = ("manifest.json", "samples.jsonl", "state.safetensors", "last/model.safetensors")
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def run(stopped: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(stopped, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("kilobytes", [60, 400, 700])
+@pytest.mark.parametrize("kilobytes", [pytest.param(60, marks=HEAVY), 400, pytest.param(700, marks=HEAVY)])
 def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
     server: ForkServer, command: tuple[str, ...], whole: Path, tmp_path: Path, kilobytes: int
 ) -> None:
@@ -125,7 +128,7 @@ CONTINUED_FROM = (
 
 @pytest.fixture
 def half_done(whole: Path, run: Path) -> Path:
-    """A run of which every kind of file is still to be read: a state, a checkpoint not scored, samples not summed up."""
+    """A run of which every kind of file is still to be read: a state, checkpoints that are not scored, samples."""
     other = "conditions/reference_solution/seed-0"
     shutil.copytree(whole / other, run / other)
     for results in (run / "base/results.json", *(run / other).rglob("results.json")):
@@ -134,7 +137,9 @@ def half_done(whole: Path, run: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize("name", CONTINUED_FROM)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name.endswith(QUICKLY) else HEAVY) for name in CONTINUED_FROM]
+)
 def test_a_flipped_bit_is_named_and_nothing_is_made_of_it(
     server: ForkServer, command: tuple[str, ...], whole: Path, half_done: Path, tmp_path: Path, name: str
 ) -> None:
@@ -145,7 +150,6 @@ def test_a_flipped_bit_is_named_and_nothing_is_made_of_it(
     # In the middle of the text of a line or number, where no syntax breaks by it.
     place = len(content) * 2 // 3
     content[place] ^= 1
-    before = {place: data for place, data in numbers_of(half_done).items() if place != name}
     path.write_bytes(content)
     log = tmp_path / "log"
     arguments = (*command, "--jobs", "1", "--out", "run")
@@ -154,8 +158,6 @@ def test_a_flipped_bit_is_named_and_nothing_is_made_of_it(
     assert f"run/{name}" in said, said
     assert re.search("restore|remove|delete|diagnose again|new --out", said), said
     assert "Traceback" not in log.read_text()
-    after = numbers_of(half_done)
-    assert {place: after.get(place) for place in before} == before
     content[place] ^= 1
     path.write_bytes(content)
     assert server.run(*arguments, cwd=tmp_path, log=log) == 0, log.read_text()
@@ -175,17 +177,19 @@ def test_no_flipped_bit_of_a_state_is_taken_for_the_state(stopped: Path, tmp_pat
     path = tmp_path / "state.safetensors"
     path.write_bytes(content)
     tensors, header = load_state(path, device="cpu")
+    told: list[str] = []
     for changed in flips(content, count=300, seed=1):
         path.write_bytes(changed)
         try:
             found, found_header = load_state(path, device="cpu")
         except UserError as error:
-            assert "state.safetensors is damaged" in str(error)
-            assert "\n" not in str(error)
+            told.append(str(error))
         else:  # a blank between two words of the header, say
             assert found_header == header
             assert found.keys() == tensors.keys()
             assert all(bool((found[name] == tensors[name]).all()) for name in tensors)
+    assert len(told) > 290
+    assert all("state.safetensors is damaged" in text and "\n" not in text for text in told)
 
 
 def test_no_flipped_bit_of_a_sealed_file_is_taken_for_what_it_said(tmp_path: Path) -> None:
@@ -196,17 +200,23 @@ def test_no_flipped_bit_of_a_sealed_file_is_taken_for_what_it_said(tmp_path: Pat
     for changed in flips(path.read_bytes(), count=600, seed=2):
         path.write_bytes(changed)
         try:
-            assert read_sealed(path, fix="mend it") in (said, {**said, **{}})
+            found = read_sealed(path, fix="mend it")
         except UserError:
             refused += 1
-        except AssertionError:
-            # Without its key a checksum is a value like any other, which every schema here refuses.
-            assert read_sealed(path, fix="mend it").keys() - said.keys()
-            refused += 1
+            continue
+        # Without its key a checksum is a value like any other, which every schema here refuses.
+        assert found == said or found.keys() - said.keys()
     assert refused > 400
 
 
-@pytest.mark.parametrize("name", ["rollouts/rollouts.jsonl", "metrics.jsonl", "validation.jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rollouts/rollouts.jsonl",
+        pytest.param("metrics.jsonl", marks=HEAVY),
+        pytest.param("validation.jsonl", marks=HEAVY),
+    ],
+)
 def test_a_half_written_line_is_made_again(
     server: ForkServer, command: tuple[str, ...], whole: Path, run: Path, tmp_path: Path, name: str
 ) -> None:
@@ -274,9 +284,9 @@ def older(path: Path) -> None:
     "name",
     [
         "manifest.json",
-        "problems/pool.json",
-        "base/results.json",
-        f"conditions/reference_solution/seed-0/checkpoints/last/{PROVENANCE_FILE}",
+        pytest.param("problems/pool.json", marks=HEAVY),
+        pytest.param("base/results.json", marks=HEAVY),
+        pytest.param(f"conditions/reference_solution/seed-0/checkpoints/last/{PROVENANCE_FILE}", marks=HEAVY),
     ],
 )
 @pytest.mark.parametrize("change", [future, older])
@@ -356,7 +366,7 @@ def test_what_was_prepared_for_another_state_of_the_folder_is_refused(tmp_path: 
         other.write_manifest(kind="run")
     with pytest.raises(UserError, match="was changed by another sdbench process meanwhile; call again"), early.locked():
         pass
-    with other.locked(), pytest.raises(UserError, match="in use by another sdbench process"):
-        with RunDirectory(tmp_path / "run").locked():
-            pass
+    late = RunDirectory(tmp_path / "run")
+    with other.locked(), pytest.raises(UserError, match="in use by another sdbench process"), late.locked():
+        pass
     assert inspect_out(tmp_path / "run").value == "run"

@@ -8,7 +8,6 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,9 +33,9 @@ def stage_of(log: Path) -> str:
     return next((stage for stage in STAGES if begun[-1].startswith(stage)), "choosing")
 
 
-def kill_at(server: ForkServer, pid: int, seconds: float, *, begun: Callable[[], bool]) -> bool:
-    """Whether the process was alive when its time came, which is counted from ``begun``."""
-    while not begun() and not server.has_ended(pid):
+def kill_at(server: ForkServer, pid: int, seconds: float, *, log: Path | None) -> bool:
+    """Whether the process was alive when its time came, counted from where its log, if given, tells of the folder."""
+    while log is not None and not (log.is_file() and "run folder" in log.read_text()) and not server.has_ended(pid):
         time.sleep(0.002)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not server.has_ended(pid):
@@ -71,8 +70,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
             log.unlink(missing_ok=True)
             pid = server.start(*arguments, cwd=tmp_path, log=log)
             # One kill in five comes while the run is still being prepared.
-            early = chance.random() < 0.2
-            if kill_at(server, pid, moment, begun=lambda: early or (log.is_file() and "run folder" in log.read_text())):
+            if kill_at(server, pid, moment, log=None if chance.random() < 0.2 else log):
                 stages[stage_of(log)] += 1
             moment = seconds * chance.random()
         assert server.run(*arguments, cwd=tmp_path, log=log) == 0, log.read_text()
