@@ -166,8 +166,8 @@ def test_a_run_diagnoses_its_base_before_training(call: Call, tmp_path: Path, ti
     assert path.read_bytes() == content
     shown = call("leaderboard", "run", "--json")
     assert json.loads(shown.out)["advantages"] == board["advantages"]
-    lines = content.decode().replace('"format_version": 1', '"format_version": 9', 1)
-    path.write_text(lines)
+    head, _, rest = content.decode().partition("\n")
+    path.write_text(json.dumps(json.loads(head) | {"format_version": 9}) + "\n" + rest)
     refused = call("leaderboard", "run")
     assert refused.code == 2
     assert "format version 9" in refused.err
