@@ -17,6 +17,7 @@ from sdbench.tasks.sampling.settings import SamplingSettings
 from sdbench.trainers.conditions import ConditionSpec, CriticSpec, StrictModel
 from sdbench.trainers.local.pool import SolveRateFilter
 from sdbench.trainers.local.settings import LocalTrainerSettings
+from sdbench.trainers.openrlhf.settings import OpenRlhfSettings
 
 HiddennessName = Literal["known", "open", "shaded", "hidden"]
 NANO_BASE = "nano"
@@ -89,9 +90,11 @@ class TrainingSection(LocalTrainerSettings):
     ``curve_every_steps``: how often the weights are scored on validation problems meanwhile, 0 for never;
     ``curve_problems_per_stratum`` problems of each stratum with ``curve_k`` samples each. ``checkpoint_every_steps``:
     how often the weights are kept besides the last ones, 0 for never; a multiple of ``curve_every_steps``.
+    ``[training.openrlhf]`` is read by ``--backend openrlhf`` alone: one recipe serves both trainers.
     """
 
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    openrlhf: OpenRlhfSettings = OpenRlhfSettings()
     curve_every_steps: int = Field(default=0, ge=0)
     curve_problems_per_stratum: int = Field(default=4, ge=1)
     curve_k: int = Field(default=4, ge=1)
