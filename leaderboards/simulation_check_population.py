@@ -123,15 +123,13 @@ def _one_pair(design: Design, generator: np.random.Generator, shifts_B: Array | 
     counts_MBP = np.zeros((3, *now_BP.shape))
     tokens_BPK = np.zeros((*now_BP.shape, 0))
     looks: list[Look] = []
-    candidate: Measured = {}
     for k in _numbers_of_samples(design):
         counts_MBP = counts_MBP + _counts(generator, now_BP, k=k - drawn)
         tokens_BPK = np.concatenate([tokens_BPK, _tokens(generator, now_BP.shape, k=k - drawn)], axis=2)
         drawn = k
-        candidate = _measured(counts_MBP, tokens_BPK, k=k)
         looks.append(
             take_look(
-                candidate,
+                {Measure.ACCURACY: _shares(counts_MBP[0], k=k)},
                 baseline,
                 rules=design.rules,
                 shares=None if k == design.k else [k / design.k] * len(now_BP),
@@ -142,7 +140,7 @@ def _one_pair(design: Design, generator: np.random.Generator, shifts_B: Array | 
         )
         if looks[-1].decision is not Decision.UNDECIDED:
             break
-    return judge(candidate, baseline, rules=design.rules, looks=looks)
+    return judge(_measured(counts_MBP, tokens_BPK, k=drawn), baseline, rules=design.rules, looks=looks)
 
 
 def _numbers_of_samples(design: Design) -> list[int]:
@@ -204,15 +202,16 @@ def _tokens(generator: np.random.Generator, shape: Sequence[int], *, k: int) -> 
     return generator.poisson(MEAN_TOKENS, size=(*shape, k)).astype(np.float64)
 
 
+def _shares(counts_BP: Array, *, k: int) -> list[TaskMeans]:
+    return [
+        TaskMeans.of_counts(name, counts_P[None, :], k=k)
+        for name, counts_P in zip(SOLVE_COUNTS, counts_BP, strict=True)
+    ]
+
+
 def _measured(counts_MBP: Array, tokens_BPK: Array, *, k: int) -> Measured:
     shares = (Measure.ACCURACY, Measure.TRUNCATED, Measure.NO_ANSWER)
-    measured = {
-        measure: [
-            TaskMeans.of_counts(name, counts_P[None, :], k=k)
-            for name, counts_P in zip(SOLVE_COUNTS, counts_BP, strict=True)
-        ]
-        for measure, counts_BP in zip(shares, counts_MBP, strict=True)
-    }
+    measured = {measure: _shares(counts_BP, k=k) for measure, counts_BP in zip(shares, counts_MBP, strict=True)}
     measured[Measure.LENGTH] = [
         TaskMeans(
             task=name,

@@ -20,11 +20,12 @@ from scipy import optimize, special
 
 from sdbench.leaderboards.statistics import Array
 
-# Points and half the width of the grid, in standard deviations, on which the density of the paths is kept.
-_POINTS = 401
-_WIDTH = 9.0
+# Half the width, in standard deviations, and the number of points on which the density of the paths is kept.
+_WIDTH = 8.0
+_NODES_PER_STEP = 2.0
+_FEWEST_NODES, _MOST_NODES = 48, 512
 
-# Looks closer than this in information are one look, nothing to spend; the grid would not resolve the step either.
+# Looks closer than this in information are one look, nothing to spend; the points would not resolve the step either.
 _SAME_LOOK = 2e-3
 
 
@@ -88,14 +89,27 @@ def _look(fractions: tuple[float, ...], alpha: float) -> _State:
     if fraction == 1.0:
         # No look comes after this one.
         return replace(before, boundary=boundary, last=fraction, spent=alpha)
-    grid = np.linspace(-_WIDTH * scale, min(boundary, _WIDTH) * scale, _POINTS)
+    grid, lengths = _nodes(-_WIDTH * scale, min(boundary, _WIDTH) * scale, finest=step)
     if last == 0.0:
         density = _normal_density(grid / scale) / scale
     else:
         density = (_normal_density((grid[:, None] - before.grid[None, :]) / step) / step) @ before.weights
-    weights = density * (grid[1] - grid[0])
-    weights[[0, -1]] /= 2
+    weights = density * lengths
     return _State(boundary=boundary, last=fraction, spent=spent + allowed, grid=grid, weights=weights)
+
+
+def _nodes(low: float, high: float, *, finest: float) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights, close enough for a density that changes over ``finest``."""
+    count = int(np.clip(_NODES_PER_STEP * (high - low) / finest, _FEWEST_NODES, _MOST_NODES))
+    nodes, weights = _unit_nodes(8 * -(-count // 8))
+    half = (high - low) / 2
+    return low + half * (nodes + 1), half * weights
+
+
+@lru_cache(maxsize=32)
+def _unit_nodes(count: int) -> tuple[Array, Array]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return nodes, weights
 
 
 def _crossed_by(share: float, *, weights: Array, grid: Array, step: float, scale: float) -> float:
