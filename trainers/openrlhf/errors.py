@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,10 +26,14 @@ _DEAD = {
 def kind_of(error: BaseException) -> tuple[Kind, str]:
     """What kind of end an error is, and how it is told."""
     for cause in _causes(error):
+        if hasattr(cause, "traceback_str"):
+            continue  # Ray's wrapper is of its cause's kind too, and says a whole traceback; the cause follows
         if isinstance(cause, UserError):
             return "user", str(cause)
         if isinstance(cause, FloatingPointError):
             return "diverged", str(cause)
+        if _is_full_disk(cause):
+            return "user", "the disk that holds the training's state or records is full: free some of it and call again"
     for cause in _causes(error):
         for kind in type(cause).__mro__:
             if kind.__name__ in _DEAD:
@@ -53,6 +58,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(one))
             yield one
             waiting += [getattr(one, "cause", None), one.__cause__, one.__context__]
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    # torch, which writes DeepSpeed's state, tells of a failed write in words of its own.
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return full or "PytorchStreamWriter failed writing" in str(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -62,7 +62,7 @@ def make_task(tmp_path: Path) -> MakeTask:
             base=base,
             problems=tuple(problems) if problems else problem_rows(training_problems(count=12, seed=0)),
             seed=0,
-            settings=LocalTrainerSettings(device="cpu", cpu_threads=1, **(settings or {})),
+            settings=LocalTrainerSettings.model_validate({"device": "cpu", "cpu_threads": 1, **(settings or {})}),
             cluster=OpenRlhfSettings.model_validate({"micro_batch_rollouts": 4, **(cluster or {})}),
             longest_prompt_tokens=64,
             plugins=(),

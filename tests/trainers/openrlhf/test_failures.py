@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from whole_runs import finished_steps, kill, log_of, metrics, ray_actor, run, start, state_of, stop, wait_for
@@ -17,13 +20,17 @@ def error(task) -> dict[str, str]:
     return json.loads(task.error_file.read_text())
 
 
-@pytest.mark.parametrize("victim", ["ConditionPolicyActor", "ConditionRolloutActor"], ids=["rank", "engine"])
-def test_a_dead_rank_or_engine_ends_the_training_in_words_and_it_goes_on(make_task, victim: str) -> None:
+@pytest.mark.parametrize(
+    "victim",
+    [("ray::ConditionPolicyActor", "ray::PolicyModelActor"), ("ray::ConditionRolloutActor", "ray::RolloutRayActor")],
+    ids=["rank", "engine"],
+)
+def test_a_dead_rank_or_engine_ends_the_training_in_words_and_it_goes_on(make_task, victim: tuple[str, str]) -> None:
     task = make_task("reference_solution", **LONG)
     process = start(task)
     try:
         wait_for(lambda: state_of(task), process)
-        kill(ray_actor(process, victim).pid)
+        kill(ray_actor(process, *victim).pid)
         assert process.wait(timeout=120) == 70
     finally:
         stop(process)
@@ -56,6 +63,8 @@ def test_a_loss_that_is_no_number_is_told_and_leaves_no_checkpoint(make_task) ->
     task = make_task("reference_solution", learning_rate=1e30, settings={"gradient_clip": None})
     assert run(task) == 70
     assert error(task)["kind"] == "diverged"
+    assert error(task)["message"].endswith("the training has diverged")
+    assert "\n" not in error(task)["message"]
     assert not task.checkpoint_dir.exists()
 
 
@@ -64,3 +73,27 @@ def test_a_cluster_without_the_gpus_is_refused_at_once(make_task) -> None:
     assert run(task) == 2
     assert error(task)["kind"] == "user"
     assert "asks Ray for 3 GPUs, and the cluster has 0" in error(task)["message"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that holds no state of the nano base."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_at_a_state_is_told_and_the_next_call_goes_on(make_task, small_disk: Path) -> None:
+    task = make_task("reference_solution", **LONG)
+    full = task.model_copy(update={"state_dir": small_disk / "state"})
+    full.write(full.task_file)
+    assert run(full) == 2
+    assert error(full)["kind"] == "user"
+    assert "is full" in error(full)["message"]
+    assert not task.checkpoint_dir.exists()
+    # Somewhere with room it begins anew: no state was whole.
+    assert run(task) == 0, log_of(task)[-3000:]
+    assert [row["step"] for row in metrics(task)] == list(range(1, 9))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ TIMEOUT_SECONDS = 400
 
 def start(task: TrainingTask) -> subprocess.Popen[str]:
     """The driver of a task, in a process group of its own, its output in ``log``."""
-    log = task.state_dir.parent / "log"
+    log = task.metrics_file.parent / "log"
     command = [sys.executable, "-P", "-m", "sdbench.trainers.openrlhf", *upstream_flags(task)]
     with log.open("a", encoding="utf-8") as stream:
         return subprocess.Popen(command, stdout=stream, stderr=stream, text=True, start_new_session=True)
@@ -34,7 +35,7 @@ def start(task: TrainingTask) -> subprocess.Popen[str]:
 
 def log_of(task: TrainingTask) -> str:
     """What a task's processes have said."""
-    return (task.state_dir.parent / "log").read_text(encoding="utf-8", errors="replace")
+    return (task.metrics_file.parent / "log").read_text(encoding="utf-8", errors="replace")
 
 
 def run(task: TrainingTask) -> int:
@@ -47,20 +48,10 @@ def run(task: TrainingTask) -> int:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """Kill a driver and everything that it started, Ray's own processes included."""
-    for one in descendants(process.pid):
-        one.kill()
-    if process.poll() is None:
-        process.kill()
+    """Kill a driver and everything that it started, Ray's own processes included: they share its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def descendants(pid: int) -> list[psutil.Process]:
-    """Every process below a driver."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
 
 
 def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], *, seconds: float = 300) -> Any:
@@ -88,13 +79,18 @@ def metrics(task: TrainingTask) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole]
 
 
-def ray_actor(process: subprocess.Popen[str], name: str) -> psutil.Process:
-    """The process of a Ray actor, by the class that Ray shows in its title."""
-    found = [one for one in psutil.process_iter(["cmdline"]) if any(name in part for part in one.info["cmdline"] or ())]
-    below = {one.pid for one in descendants(process.pid)}
-    chosen = [one for one in found if one.pid in below]
-    assert chosen, f"no process of {name}"
-    return chosen[0]
+def ray_actor(process: subprocess.Popen[str], *names: str) -> psutil.Process:
+    """The process of a Ray actor of a driver's session, by the classes that Ray shows in its title.
+
+    At work it has the name of the class that defines the method, else that of its own.
+    """
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(one.pid) == process.pid and any(name in part for part in one.cmdline() for name in names):
+                found.append(one)
+    assert found, f"no process of {names}"
+    return found[0]
 
 
 def checkpoint_tokens(task: TrainingTask, prompts: list[list[int]]) -> list[list[int]]:
