@@ -298,6 +298,10 @@ def _follow(task: TrainingTask, command: Sequence[str], *, progress: ProgressCal
     except BaseException:
         _stop(process)
         raise
+    finally:
+        # An engine that was killed leaves processes of its own behind, in the driver's session.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     if progress is not None:
         metrics.tell(progress)
     if code != 0:

@@ -30,7 +30,15 @@ def start(task: TrainingTask) -> subprocess.Popen[str]:
     log = task.metrics_file.parent / "log"
     command = [sys.executable, "-P", "-m", "sdbench.trainers.openrlhf", *upstream_flags(task)]
     with log.open("a", encoding="utf-8") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=stream, text=True, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdout=stream,
+            stderr=stream,
+            text=True,
+            start_new_session=True,
+            # Ray lowers its workers' priority by default: a test would wait for whatever else runs here.
+            env={**os.environ, "RAY_worker_niceness": "0"},
+        )
 
 
 def log_of(task: TrainingTask) -> str:
