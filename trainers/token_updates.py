@@ -98,7 +98,8 @@ def measure_update(
         rate = float(_lines(outputs.metrics_file)[0]["learning_rate"])
         by_id = {problem.id: problem for problem in problems}
         batch = [(by_id[row["problem_id"]], _rollout(row)) for row in rows if row["token_ids"]]
-        places: list[Place] = ["batch"] * len(batch) + ["elsewhere"] * len(elsewhere)
+        places: list[Place] = ["batch" for _ in batch]
+        places += ["elsewhere" for _ in elsewhere]
         pairs = [*batch, *elsewhere]
         before, tokenizer = _scored(base, pairs, prompt_format=prompt_format, settings=settings)
         after, _ = _scored(outputs.checkpoint_dir, pairs, prompt_format=prompt_format, settings=settings)
