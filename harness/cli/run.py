@@ -26,6 +26,7 @@ class Backend(StrEnum):
     """The trainers that there are."""
 
     LOCAL = "local"
+    OPENRLHF = "openrlhf"
 
 
 def run(
@@ -43,6 +44,14 @@ def run(
     base: BaseOption = None,
     train_data: TrainDataOption = None,
     backend: Annotated[Backend, typer.Option("--backend", help="The trainer.")] = Backend.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="A Ray cluster that is there, for openrlhf (auto, or host:port); else one is started on this machine.",
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -78,6 +87,8 @@ def run(
         raise UserError("--all and --condition exclude each other; give one of them")
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs {jobs} trains nothing; give 1 or more")
+    if backend is Backend.OPENRLHF:
+        _check_openrlhf(jobs=jobs, dry_run=dry_run)
     plugins = load_plugins(plugin)
     plan = prepare_run(
         recipe=recipe,
@@ -88,6 +99,8 @@ def run(
         out=out,
         overrides=overrides or (),
         plugins=plugins,
+        backend=backend.value,
+        ray_address=ray_address,
     )
     if dry_run:
         from sdbench.harness.stages.dry_run import show_dry_run
@@ -98,3 +111,13 @@ def run(
 
     with interrupt_told(new_folder=plan.directory.root if out is None else None):
         execute_run(plan, jobs=jobs)
+
+
+def _check_openrlhf(*, jobs: int | None, dry_run: bool) -> None:
+    from sdbench.tasks.errors import UserError
+    from sdbench.trainers.openrlhf.launch import check_installed
+
+    if jobs not in (None, 1):
+        raise UserError(f"--jobs {jobs}: with --backend openrlhf one training takes the whole cluster; drop it")
+    if not dry_run:
+        check_installed()

@@ -11,6 +11,7 @@ from sdbench.harness.stages.curves import curve_recorder
 from sdbench.harness.stages.engine_apart import engine_with
 from sdbench.harness.stages.evaluate import evaluate_checkpoint
 from sdbench.harness.stages.failed_training import read_failure, write_divergence
+from sdbench.harness.stages.openrlhf import measure_curve
 from sdbench.harness.stages.prepare import LoadedBase, RunPlan
 from sdbench.harness.stages.selection import step_checkpoints, steps_to_score
 from sdbench.harness.stages.train import summary_of, train_stage
@@ -50,6 +51,7 @@ def run_condition(
         reason = read_failure(folder.failure).reason
         reporter.note(f"{name}: failed before ({reason}); remove {folder.failure} to train it again")
         return
+    curve = curve_recorder(plan, folder, grader=grader)
     try:
         record = train_stage(
             plan,
@@ -60,7 +62,7 @@ def run_condition(
             grader=grader,
             reporter=reporter,
             name=name,
-            curve=curve_recorder(plan, folder, grader=grader),
+            curve=curve,
             step_checkpoints=step_checkpoints(plan, folder),
             apart=apart,
         )
@@ -68,6 +70,8 @@ def run_condition(
         failure = write_divergence(folder.failure, error)
         reporter.note(f"{name}: {failure.reason}; the run goes on without it")
         return
+    if plan.arguments.backend == "openrlhf" and curve is not None:
+        measure_curve(plan, condition, folder, curve=curve, reporter=reporter, name=name)
     for step in steps_to_score(plan, condition, folder, training_seed=training_seed):
         on_the_way = folder.step(step)
         _score(

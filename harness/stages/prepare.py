@@ -17,6 +17,7 @@ from sdbench.harness.recipes.rates import flatten, tuning_beside
 from sdbench.harness.recipes.schema import NANO_BASE, Recipe
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
 from sdbench.harness.stages.critics import critics_of
+from sdbench.harness.stages.openrlhf import BackendName, check_backend
 from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_stratum
 from sdbench.harness.training_data import load_training_data, split_heldout
 from sdbench.leaderboards.tuning_file import TuningFile
@@ -62,6 +63,8 @@ class RunArguments:
     seed: int | None
     overrides: tuple[str, ...]
     plugins: tuple[str, ...]
+    backend: BackendName = "local"
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +118,8 @@ def prepare_run(
     overrides: Sequence[str] = (),
     plugins: Sequence[Plugin] = (),
     purpose: Purpose = "run",
+    backend: BackendName = "local",
+    ray_address: str | None = None,
 ) -> RunPlan:
     """Check the whole of a run and load its base; nothing is written.
 
@@ -128,6 +133,8 @@ def prepare_run(
         overrides: ``a.b=v``.
         plugins: loaded already; they stand in the manifest.
         purpose: what the folder is for. ``tuning`` tries learning rates: those of the recipe do not count.
+        backend: the trainer.
+        ray_address: of a Ray cluster that is there, for ``openrlhf``.
 
     Raises:
         UserError: one line that names the value and the fix.
@@ -163,6 +170,7 @@ def prepare_run(
         _, tuning = tuning_beside(wanted, folder=source.folder, label=source.label)
     held = RunDirectory.existing(out) if out is not None and state is OutState.RUN else None
     whole = wanted if held is None else _merge_with_folder(held, wanted, purpose)
+    check_backend(backend, ray_address=ray_address, recipe=wanted, conditions=chosen, base=base_path, held=held)
     if "vllm" in (wanted.training.rollout_engine, wanted.evaluation.engine):
         from sdbench.trainers.engines.vllm import check_installed
 
@@ -198,6 +206,8 @@ def prepare_run(
             seed=seed,
             overrides=tuple(overrides),
             plugins=tuple(plugin.reference for plugin in plugins),
+            backend=backend,
+            ray_address=ray_address,
         ),
         recipe=whole,
         recipe_text=source.text,

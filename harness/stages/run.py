@@ -99,6 +99,7 @@ def write_head(plan: RunPlan, *, kind: Purpose) -> None:
         hashes=plan.hashes,
         base=str(plan.base_path),
         suite=plan.suite.name,
+        backend=plan.arguments.backend,
         prompt_format=plan.prompt_format.name,
         command=command_line(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),

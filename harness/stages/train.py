@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sdbench.harness.progress import Reporter
 from sdbench.harness.run_directory import ConditionFolder
+from sdbench.harness.stages.openrlhf import rollouts_saved, train_one
 from sdbench.harness.stages.prepare import RunPlan
 from sdbench.leaderboards.schema import TrainingSummary
 from sdbench.tasks.grading.verdict import Grader
@@ -49,6 +50,16 @@ def train_stage(
     folder.checkpoint.parent.mkdir(parents=True, exist_ok=True)
 
     def train(progress: ProgressCallback | None) -> TrainingRecord:
+        if plan.arguments.backend == "openrlhf":
+            return train_one(
+                plan,
+                condition,
+                training_seed=training_seed,
+                problems=problems,
+                outputs=outputs,
+                reporter=reporter,
+                progress=progress,
+            )
         return train_condition(
             condition=condition,
             base=plan.base_path,
@@ -68,7 +79,8 @@ def train_stage(
         reporter.note(f"{name}: trained before")
         return train(None)
     total = condition.budget.steps * condition.budget.rollouts_per_step
-    earlier = rollouts_drawn(folder.state)
+    openrlhf = plan.arguments.backend == "openrlhf"
+    earlier = rollouts_saved(outputs, condition) if openrlhf else rollouts_drawn(folder.state)
     if earlier:
         reporter.note(f"{name}: goes on after {earlier} of {total} rollouts")
     # What an earlier call drew says nothing of how fast this one draws.

@@ -74,7 +74,7 @@ def default_jobs(plan: RunPlan, tasks: Sequence[TrainingTask]) -> int:
     budgets = {spec.name: spec.budget for spec in plan.conditions}
     rollouts = sum(budgets[task.condition].steps * budgets[task.condition].rollouts_per_step for task in tasks)
     apart = "vllm" in (plan.recipe.training.rollout_engine, plan.recipe.evaluation.engine)
-    if plan.base.device != "cpu" or threads is None or apart:
+    if plan.base.device != "cpu" or threads is None or apart or plan.arguments.backend == "openrlhf":
         return 1
     return max(1, min(available_cores() // threads, rollouts // _WORTH_A_PROCESS_ROLLOUTS))
 

@@ -158,24 +158,32 @@ def test_a_training_that_diverges_in_its_process_is_written_down_and_the_others_
 
 
 @pytest.mark.parametrize(
-    ("device", "threads", "steps", "engine", "expected"),
+    ("device", "threads", "steps", "engine", "backend", "expected"),
     [
-        ("cpu", 1, 1000, "hf", 4),
-        ("cpu", 2, 1000, "hf", 2),
-        ("cpu", None, 1000, "hf", 1),
-        ("cuda", 1, 1000, "hf", 1),
-        ("cpu", 1, 10, "hf", 1),
-        ("cpu", 1, 1000, "vllm", 1),
+        ("cpu", 1, 1000, "hf", "local", 4),
+        ("cpu", 2, 1000, "hf", "local", 2),
+        ("cpu", None, 1000, "hf", "local", 1),
+        ("cuda", 1, 1000, "hf", "local", 1),
+        ("cpu", 1, 10, "hf", "local", 1),
+        ("cpu", 1, 1000, "vllm", "local", 1),
+        ("cpu", 1, 1000, "hf", "openrlhf", 1),
     ],
 )
 def test_as_many_at_once_as_the_cpu_allows(
-    monkeypatch: pytest.MonkeyPatch, device: str, threads: int | None, steps: int, engine: str, expected: int
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    threads: int | None,
+    steps: int,
+    engine: str,
+    backend: str,
+    expected: int,
 ) -> None:
     from types import SimpleNamespace
 
     monkeypatch.setattr("sdbench.harness.stages.trainings.available_cores", lambda: 4)
     budget = SimpleNamespace(steps=steps, rollouts_per_step=32)
     plan: Any = SimpleNamespace(
+        arguments=SimpleNamespace(backend=backend),
         recipe=SimpleNamespace(
             training=SimpleNamespace(cpu_threads=threads, rollout_engine=engine),
             evaluation=SimpleNamespace(engine="hf"),

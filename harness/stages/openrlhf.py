@@ -1,0 +1,170 @@
+"""What a run does otherwise where OpenRLHF makes its checkpoints: its checks, a training, curves behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sdbench.harness.recipes.schema import Recipe
+from sdbench.harness.run_directory import ConditionFolder, RunDirectory
+from sdbench.tasks.errors import UserError
+from sdbench.trainers.conditions import ConditionSpec
+
+if TYPE_CHECKING:
+    from sdbench.harness.progress import Reporter
+    from sdbench.harness.stages.prepare import LoadedBase, RunPlan
+    from sdbench.tasks.problem import Problem
+    from sdbench.trainers.local.settings import LearningCurve, ProgressCallback, TrainerOutputs, TrainingRecord
+
+BackendName = Literal["local", "openrlhf"]
+
+
+def check_backend(
+    backend: BackendName,
+    *,
+    ray_address: str | None,
+    recipe: Recipe,
+    conditions: Sequence[ConditionSpec],
+    base: Path,
+    held: RunDirectory | None,
+) -> None:
+    """Refuse what this trainer cannot do, and a folder that the other one began.
+
+    Raises:
+        UserError: names the setting or the folder, and the fix.
+    """
+    if ray_address is not None and backend != "openrlhf":
+        raise UserError(f"--ray-address {ray_address} has no meaning with --backend {backend}; give --backend openrlhf")
+    before = "local" if held is None else str(held.manifest().get("backend", "local"))
+    if held is not None and before != backend:
+        raise UserError(
+            f"--out {held.root} was begun with --backend {before}: go on with that, or choose another --out"
+        )
+    if backend == "local":
+        return
+    from sdbench.trainers.openrlhf.arguments import check_base, check_supported
+
+    training = recipe.training
+    for condition in conditions:
+        check_supported(condition, training.trainer_settings(), training.openrlhf)
+    check_base(base)
+    if training.curve_every_steps not in (0, training.checkpoint_every_steps):
+        raise UserError(
+            f"training.curve_every_steps = {training.curve_every_steps}: OpenRLHF's weights are scored on validation "
+            "where they are kept; set it to 0 or to checkpoint_every_steps = "
+            f"{training.checkpoint_every_steps}"
+        )
+
+
+def train_one(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    *,
+    training_seed: int,
+    problems: Sequence[Problem],
+    outputs: TrainerOutputs,
+    reporter: Reporter,
+    progress: ProgressCallback | None,
+) -> TrainingRecord:
+    """One training by OpenRLHF; the base gives a GPU's memory back meanwhile."""
+    from sdbench.trainers.openrlhf.launch import train_with_openrlhf
+
+    training = plan.recipe.training
+    with _off_the_gpu(plan.base):
+        return train_with_openrlhf(
+            condition=condition,
+            base=plan.base_path,
+            problems=problems,
+            settings=training.trainer_settings(),
+            cluster=training.openrlhf,
+            seed=training_seed,
+            outputs=outputs,
+            critic=plan.critics.get(condition.name),
+            critic_spec=plan.recipe.critic if condition.critic is None else condition.critic,
+            critic_answers=plan.directory.critic_answers,
+            plugins=[plugin.reference for plugin in plan.plugins],
+            ray_address=plan.arguments.ray_address,
+            prompt_format=plan.prompt_format,
+            progress=progress,
+            note=reporter.note,
+        )
+
+
+def rollouts_saved(outputs: TrainerOutputs, condition: ConditionSpec) -> int:
+    """How many rollouts the state of a stopped training holds; 0 where there is none."""
+    from sdbench.trainers.openrlhf.launch import saved_steps, state_dir_of
+
+    return saved_steps(state_dir_of(outputs)) * condition.budget.rollouts_per_step
+
+
+def measure_curve(
+    plan: RunPlan,
+    condition: ConditionSpec,
+    folder: ConditionFolder,
+    *,
+    curve: LearningCurve,
+    reporter: Reporter,
+    name: str,
+) -> None:
+    """Score the base and every kept checkpoint of a finished training, as the local trainer scores its weights."""
+    from sdbench.harness.stages.engine_apart import engine_with
+    from sdbench.harness.stages.selection import kept_steps
+    from sdbench.trainers.checkpoints import load_step_checkpoint
+    from sdbench.trainers.local.policy import compute_context
+    from sdbench.trainers.local.records import append_lines, keep_steps
+    from sdbench.trainers.local.trainer import read_record
+
+    settings, steps = plan.recipe.training.trainer_settings(), condition.budget.steps
+    kept = kept_steps(every_steps=plan.recipe.training.checkpoint_every_steps, steps=steps)
+    # A line that a kill cut short goes; those of a training that was begun anew are of the same weights.
+    keep_steps(curve.file, finished_steps=steps)
+    done = _measured(curve.file, folder)
+    left = [step for step in (0, *kept) if step not in done]
+    with reporter.stage(f"validating {name}", total=len(left), unit="checkpoints") as advance:
+        for step in left:
+            place = folder.checkpoint if step == steps else folder.step(step).checkpoint
+            spent = read_record(place) if step else None
+            model = plan.base.model
+            if step:
+                model, _ = load_step_checkpoint(
+                    place, base=plan.base_path, dtype=settings.dtype, device=plan.base.device
+                )
+            loaded = type(plan.base)(model=model, tokenizer=plan.base.tokenizer, device=plan.base.device)
+            with compute_context(settings), engine_with(loaded, None) as engine:
+                score = curve.score(engine)
+            row = {
+                "step": step,
+                "rollouts": 0 if spent is None else spent.rollouts,
+                "student_tokens": 0 if spent is None else spent.student_tokens,
+                "teacher_tokens": 0 if spent is None else spent.teacher_tokens,
+                "validation": dict(score),
+            }
+            append_lines(curve.file, [row])
+            advance(1)
+
+
+def _measured(path: Path, folder: ConditionFolder) -> set[int]:
+    from sdbench.leaderboards.curves import read_curve
+
+    if not path.is_file() or not path.stat().st_size:
+        return set()
+    curve = read_curve(path, condition=str(folder.root), training_seed=0)
+    return {point.step for point in curve.points}
+
+
+@contextmanager
+def _off_the_gpu(base: LoadedBase) -> Iterator[None]:
+    """The base waits in main memory while the body runs: the training has the GPU to itself."""
+    if base.device == "cpu":
+        yield
+        return
+    import torch
+
+    base.model.to("cpu")
+    torch.cuda.empty_cache()
+    try:
+        yield
+    finally:
+        base.model.to(base.device)
