@@ -69,9 +69,11 @@ CONTROLS = (
     '\r\n{"index":0}\n',
     "\u2028\u2029\u0085",
 )
+_SIGNS = "1 23 0.5 x y = + - * ^ _ { } ( ) [ ] , ; : ! % $ & \\\\ ** # ... | 1,234 (A) or Therefore"
+_COMMANDS = r"\frac \sqrt \pm \cup \infty \le \text{and} \boxed{ \pi \sin \log \cdot \left( \right) \overline{"
 PIECES = (
-    *"1 23 0.5 x y = + - * ^ _ { } ( ) [ ] , ; : ! % $ & \\\\ ** # ... | 1,234 (A) or Therefore".split(),
-    *r"\frac \sqrt \pm \cup \infty \le \text{and} \boxed{ \pi \sin \log \cdot \left( \right) \overline{".split(),
+    *_SIGNS.split(),
+    *_COMMANDS.split(),
     *(r"\begin{cases}", r"\end{cases}", "\n", " ", "The answer is", "\u00bd", "\u00b2", "\u221a", "\u2264"),
     *("\uff14", "\u06f4", "\u00b0"),
 )
