@@ -16,6 +16,7 @@ from sdbench.leaderboards.advantages import summarise_advantages
 from sdbench.leaderboards.alignment.factorial import Factor, Levels
 from sdbench.leaderboards.alignment.predictors import Foretold
 from sdbench.leaderboards.alignment.table import (
+    NOT_RUN,
     Aligned,
     AlignmentTable,
     Measured,
@@ -123,7 +124,7 @@ def conditions_of(directory: RunDirectory) -> RunConditions:
         lacking[seed.condition] = (*lacking.get(seed.condition, ()), seed.told)
     for name in directory.resolved_recipe()["conditions"]:
         if name not in rows and name not in lacking:
-            lacking[name] = ("it was not run",)
+            lacking[name] = (NOT_RUN,)
     return RunConditions(base=rows.pop(BASE), scores=rows, records=records, measured=measured, lacking=lacking)
 
 

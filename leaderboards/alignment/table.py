@@ -14,6 +14,7 @@ from sdbench.leaderboards.statistics import Array
 from sdbench.tasks.token_records import TokenClass, TokenRecord
 
 GAIN = "gain"
+NOT_RUN = "it was not run"
 MEASURES: dict[str, str] = {
     GAIN: "accuracy after training, points",
     "correct": "A on correct tokens, nats",
@@ -219,5 +220,6 @@ def _notes(cells: Sequence[ConditionRow]) -> list[str]:
         notes.append(f"One training seed{who}: limits speak of these checkpoints, not of their conditions.")
     for row in cells:
         if row.lacking:
-            notes.append(f"{row.condition} lacks {'; '.join(row.lacking)}.")
+            lacks = "" if row.lacking == (NOT_RUN,) else "it lacks "
+            notes.append(f"{row.condition}: {lacks}{'; '.join(row.lacking)}.")
     return notes

@@ -262,7 +262,8 @@ def test_a_condition_that_failed_or_was_not_run_is_named(run: RunDirectory) -> N
     assert effects["path: own - other"]["reason"].startswith("no other/words/none (seed 0 (")
     assert effects["quote: whole - up_to_error"]["reason"] == "no own/solver/whole (it was not run)"
     notes = " ".join(sections["alignment"].data["notes"])
-    assert "own_words_none lacks seed 1" in notes
+    assert "own_words_none: it lacks seed 1" in notes
+    assert "own_solver_whole: it was not run." in notes
     assert "undef." in sections["alignment"].markdown
     assert (
         "whole: own_solver_whole, other_words_none have no gain, and are left out." in sections["predictors"].markdown
