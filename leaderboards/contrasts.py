@@ -69,26 +69,11 @@ def linear_contrast(
     Raises:
         ValueError: benchmarks, numbers of problems or of weights do not match, or the weights do not sum to zero.
     """
-    problems = [[means_SP.shape[1] for means_SP in strata] for strata in cells]
-    if not problems or not problems[0] or 0 in problems[0] or any(other != problems[0] for other in problems):
-        raise ValueError(f"cannot pair benchmarks of {[[a.shape for a in strata] for strata in cells]}")
-    if len(weights) != len(cells) or abs(sum(weights)) > 1e-9:
-        raise ValueError(f"weights {list(weights)} for {len(cells)} conditions: one for each, of sum zero")
-    sums: list[Array] = [
-        np.sum([weight * a.mean(axis=0, keepdims=True) for weight, a in zip(weights, stratum, strict=True)], axis=0)
-        for stratum in zip(*cells, strict=True)
-    ]
+    sums, terms = sums_and_terms(cells, weights=weights)
     bound = sum(weight for weight in weights if weight > 0) if shares else np.inf
     estimate = float(np.mean([sum_1P.mean() for sum_1P in sums]))
-    if any(sum_1P.shape[1] < 2 for sum_1P in sums):
+    if terms is None:
         return Contrast(estimate=estimate, low=-bound, high=bound, standard_error=np.inf, p_value=1.0)
-    parts = [
-        (variance_parts(strata).seed_term, weight)
-        for strata, weight in zip(cells, weights, strict=True)
-        if strata[0].shape[0] > 1
-    ]
-    seeds = satterthwaite_df([(weight**2 * variance, df) for (variance, df), weight in parts])
-    terms = [variance_parts(sums).problem_term, seeds]
     variance = sum(part for part, _ in terms)
     if variance <= ZERO_VARIANCE:
         half = bound * edge_width(sums, confidence=confidence) if shares else 0.0
@@ -108,6 +93,33 @@ def linear_contrast(
         standard_error=float(np.sqrt(variance)) if variance > ZERO_VARIANCE else 0.0,
         p_value=p_value,
     )
+
+
+def sums_and_terms(
+    cells: Sequence[Sequence[Array]], *, weights: Sequence[float]
+) -> tuple[list[Array], list[tuple[float, float]] | None]:
+    """The problems' weighted sums, ``sum_1P`` a benchmark, and the parts of the variance of their mean.
+
+    Args and errors are those of ``linear_contrast``. The parts are None where a benchmark has one problem alone.
+    """
+    problems = [[means_SP.shape[1] for means_SP in strata] for strata in cells]
+    if not problems or not problems[0] or 0 in problems[0] or any(other != problems[0] for other in problems):
+        raise ValueError(f"cannot pair benchmarks of {[[a.shape for a in strata] for strata in cells]}")
+    if len(weights) != len(cells) or abs(sum(weights)) > 1e-9:
+        raise ValueError(f"weights {list(weights)} for {len(cells)} conditions: one for each, of sum zero")
+    sums: list[Array] = [
+        np.sum([weight * a.mean(axis=0, keepdims=True) for weight, a in zip(weights, stratum, strict=True)], axis=0)
+        for stratum in zip(*cells, strict=True)
+    ]
+    if any(sum_1P.shape[1] < 2 for sum_1P in sums):
+        return sums, None
+    parts = [
+        (variance_parts(strata).seed_term, weight)
+        for strata, weight in zip(cells, weights, strict=True)
+        if strata[0].shape[0] > 1
+    ]
+    seeds = satterthwaite_df([(weight**2 * variance, df) for (variance, df), weight in parts])
+    return sums, [variance_parts(sums).problem_term, seeds]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

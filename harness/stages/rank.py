@@ -21,6 +21,7 @@ from sdbench.leaderboards.document import BoardDocument, RunPool
 from sdbench.leaderboards.render.curves import render_curves_markdown
 from sdbench.leaderboards.render.document import print_document, render_document_markdown
 from sdbench.leaderboards.render.json import render_json
+from sdbench.leaderboards.schema import CheckpointResult
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.token_records import read_records
 
@@ -37,12 +38,7 @@ def board_of(directories: Sequence[RunDirectory]) -> Board:
     _check_each_once(directories)
     results, unfinished = [], []
     for directory in directories:
-        base = directory.base_identity()
-        # Results that were written before they named their base are of the run's.
-        found = [
-            result if result.base is not None or base is None else result.model_copy(update={"base": base})
-            for result in directory.results()
-        ]
+        found = results_of(directory)
         unfinished += unfinished_of(directory)
         if not found and directory.kind == "tuning":
             raise UserError(f"{directory.root} was made by `sdbench tune` and ranks nothing; read its tuning.md")
@@ -54,6 +50,19 @@ def board_of(directories: Sequence[RunDirectory]) -> Board:
         present = {result.condition for result in results} | {seed.condition for seed in unfinished}
         contrasts = [pair for pair in contrasts if set(pair) <= present]
     return build_board(results, unfinished=unfinished, contrasts=contrasts or None)
+
+
+def results_of(directory: RunDirectory) -> list[CheckpointResult]:
+    """Every finished result of a folder; those that were written before they named their base are of the run's.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    base = directory.base_identity()
+    return [
+        result if result.base is not None or base is None else result.model_copy(update={"base": base})
+        for result in directory.results()
+    ]
 
 
 def advantages_of(directories: Sequence[RunDirectory]) -> list[AdvantageSummary]:

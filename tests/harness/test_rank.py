@@ -311,3 +311,42 @@ def test_the_leaderboard_of_a_folder_loads_no_torch(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Learning curves" in done.stdout
+
+
+def test_two_runs_are_held_against_a_margin(call: Call, tmp_path: Path) -> None:
+    alike = [checkpoint("grpo", seed, *(["cccc", "cwww"] * 40)) for seed in (0, 1)]
+    make_run(tmp_path / "a", [BASE, *alike, checkpoint("other", 0, "cccc", "cccc")], seeds=(0, 1))
+    better = [checkpoint("other", 0, "wwww", "wwww")]
+    make_run(tmp_path / "b", [*alike, *better], base=("nano", "1" * 16), seeds=(0, 1))
+    shown = " ".join(call("leaderboard", "a", "b", "--equivalence", "5").out.split())
+    assert "a minus b: macro, in points" in shown
+    assert "grpo 2, 2 0.0 -3.3 to +3.3 0.022 equivalent" in shown
+    assert "other 1, 1 +100.0" in shown
+    assert "not shown" in shown
+    assert "other: a lacks seed 1" in shown
+    data = json.loads(call("leaderboard", "a", "b", "--equivalence", "5", "--json").out)
+    assert data["margin"] == 0.05
+    assert [(one["condition"], one["test"]["equivalent"]) for one in data["conditions"]] == [
+        ("grpo", True),
+        ("other", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("a", "--equivalence", "5"), "--equivalence holds two runs against each other; 1 given"),
+        (("a", "a", "--equivalence", "5"), "a is given twice"),
+        (("a", "b", "--equivalence", "0"), "--equivalence 0 is no margin; give points between 0 and 100"),
+        (("a", "b", "--equivalence", "5", "--markdown", "x.md"), "--equivalence writes no Markdown"),
+        (("a", "b", "--equivalence", "5"), "no trained condition stands in both runs: grpo in the first, none in the"),
+    ],
+)
+def test_equivalence_of_what_is_not_two_runs_is_refused(
+    call: Call, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    make_run(tmp_path / "a", [BASE, checkpoint("grpo", 0, "cccc", "cwww")], seeds=(0,))
+    make_run(tmp_path / "b", [BASE], seeds=())
+    refused = call("leaderboard", *arguments)
+    assert refused.code == 2
+    assert said in refused.err
