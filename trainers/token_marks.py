@@ -7,7 +7,7 @@ its rewrite departs from the attempt. A critic points at a whole step and may er
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sdbench.tasks.nano.problems import parse_problem
@@ -71,7 +71,9 @@ def mark_rollouts(
     ]
     judged: dict[int, tuple[TokenMark, ...] | None] = {}
     if critic is not None and asked:
-        critiques = critic.critiques([pairs[index] for index in asked], quote=DEFAULT_QUOTE)
+        # Asked as feedback asks by default, without the worked solution, so that a model is asked once for both.
+        attempts = [(replace(pairs[index][0], solution=None), pairs[index][1]) for index in asked]
+        critiques = critic.critiques(attempts, quote=DEFAULT_QUOTE)
         for index, critique in zip(asked, critiques, strict=True):
             places = bounds[index]
             assert places is not None
