@@ -5,6 +5,7 @@ Loads neither torch nor Ray when it is imported.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -48,6 +49,7 @@ _KEPT = frozenset({"logs", _COMMAND_FILE, "task.json"})
 _CHANGES_NO_WEIGHT = {"gpu_memory_share", "critic_gpus"}
 _POLL_SECONDS = 0.5
 _STOPPING_SECONDS = 60.0
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
 class TrainingDiedError(Exception):
@@ -290,6 +292,7 @@ def _follow(task: TrainingTask, command: Sequence[str], *, progress: ProgressCal
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
+            preexec_fn=_end_with_parent(),
         )
     try:
         while (code := _wait(process)) is None:
@@ -306,6 +309,21 @@ def _follow(task: TrainingTask, command: Sequence[str], *, progress: ProgressCal
         metrics.tell(progress)
     if code != 0:
         raise _failure(task, code, log)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child calls on Linux so that it is told to stop when this process is killed.
+
+    A driver that went on would write into a folder that the next call trains in.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_DEATH_SIGNAL, signal.SIGTERM)
+
+    return ask
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:

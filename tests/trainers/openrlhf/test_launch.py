@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sdbench.tasks.errors import UserError
@@ -269,3 +271,32 @@ def test_command_is_upstreams_flags_behind_our_entry(make_task: Any) -> None:
     assert training_command(task) == command
     assert training_command(task, ray_address="auto") == [*command, "--sdbench.ray_address", "auto"]
     assert command[-2:] == ["--sdbench.task", str(task.task_file)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")
+def test_driver_ends_with_the_process_that_started_it(tmp_path: Path, make_task: Any) -> None:
+    task = make_task("binary_reward")
+    pid_file = tmp_path / "pid"
+    driver = f"import os, time, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid())); time.sleep(120)"
+    starter = (
+        "import sys; from pathlib import Path; from sdbench.trainers.openrlhf import launch, task; "
+        f"launch._follow(task.read_task(Path({str(task.task_file)!r})), [sys.executable, '-c', {driver!r}], "
+        "progress=None)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", starter])
+    try:
+        pid = int(_once(lambda: pid_file.read_text() if pid_file.exists() else ""))
+    finally:
+        process.kill()
+        process.wait()
+    _once(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def _once(what: Callable[[], Any]) -> Any:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come to pass")
