@@ -203,6 +203,12 @@ def _check_runs(plan: CheckPlan, candidate: Source) -> CheckReport:
         comparisons.append(_compare(name, ours, theirs, rules=rules, advantages=advantages, split=len(before)))
     added = [name for name in now if name not in before]
     notes = [f"Not in the baseline, so not judged: {', '.join(added)}."] if added else []
+    unused = [name for name in plan.advantages if name not in before or name not in now]
+    if unused:
+        notes.append(f"Token advantages of conditions without results on both sides, not judged: {', '.join(unused)}.")
+    single = [comparison.name for comparison in comparisons if 1 in comparison.seeds]
+    if single:
+        notes.append(f"One training seed, so of these checkpoints, not of their conditions: {', '.join(single)}.")
     return _report(plan, candidate.name, comparisons, notes=notes)
 
 

@@ -209,3 +209,34 @@ def test_power_says_what_would_be_seen(call: Call, scored_tiny: Path, tmp_path: 
     for arguments in (("--k", "0"), ("--k", "x"), ("--problems", "0"), ("--population", "200"), ("--row", "no")):
         refused = call("power", half, *arguments)
         assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+def noisy_copy(source: Path, target: Path, *, sigmas: float, layer: int) -> Path:
+    """A checkpoint with Gaussian noise in one layer's MLP, of so many standard deviations of each of its matrices."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(source, target)
+    weights = load_file(target / "model.safetensors")
+    torch.manual_seed(1)
+    touched = [name for name in weights if f"layers.{layer}.mlp" in name and name.endswith("weight")]
+    assert len(touched) == 3
+    for name in touched:
+        weights[name] += sigmas * weights[name].std() * torch.randn_like(weights[name])
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+@pytest.mark.heavy
+def test_the_packaged_base_against_its_pinned_baseline(call: Call, tmp_path: Path) -> None:
+    """Untouched 0, half a sigma of noise 1, a few samples 3, each with seeds that the baseline was not drawn with."""
+    from sdbench.harness.stages.prepare import base_folder
+
+    pinned = Path(__file__).parents[2] / ".github/baselines/nano.json"
+    untouched = call("check", "nano", "--against", pinned, "--out", "untouched", "--seed", "1")
+    assert untouched.code == 0, untouched.out
+    noisy = noisy_copy(base_folder("nano"), tmp_path / "model", sigmas=0.5, layer=1)
+    damaged = call("check", noisy, "--against", pinned, "--out", "noisy", "--seed", "1")
+    assert damaged.code == 1, damaged.out
+    few = call("check", "nano", "--against", pinned, "--out", "few", "--seed", "1", "--k", "2")
+    assert few.code == 3, few.out
