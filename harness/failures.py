@@ -48,6 +48,8 @@ def storage_fault(error: BaseException, *, folder: Path | None = None) -> UserEr
         )
     if number in _NOT_WRITABLE and place is not None:
         return UserError(f"cannot write {what}: {os.strerror(number or 0)}; make it writable, or choose another --out")
+    if number == errno.ENAMETOOLONG and named:
+        return UserError(f"{str(named)[:60]!r}... is too long for the name of a file; give a shorter one")
     if number == errno.EIO:
         return UserError(f"cannot read or write {what}: {os.strerror(errno.EIO)}; look after the disk, then call again")
     return None

@@ -164,7 +164,7 @@ def read_tuning(path: Path) -> TuningFile:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the tuning file {path}: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"tuning file {path} is not JSON; write it anew with `sdbench tune`") from None
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION or isinstance(version, bool):

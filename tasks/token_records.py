@@ -196,7 +196,7 @@ def read_records(path: Path) -> tuple[RecordHeader, list[TokenRecord]]:
         for line in lines[1:]:
             number += 1
             records.append(_record(json.loads(unsealed_line(line))))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{path} line {number + 1} is broken ({reason}); diagnose again") from None
     return header, records

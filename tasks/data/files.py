@@ -10,6 +10,11 @@ from typing import Any
 from sdbench.tasks.errors import UserError
 
 SUFFIXES = (".jsonl", ".parquet")
+# A small file can unpack to any size. The largest published set that is trained on, OpenMathReasoning, has parts of
+# about 1 GiB unpacked.
+MOST_BYTES = 4 << 30
+_BATCH_ROWS = 64
+_MOST_BATCH_BYTES = 1 << 30
 
 
 def read_rows(path: Path, *, label: str) -> Iterator[tuple[str, Any]]:
@@ -22,12 +27,15 @@ def read_rows(path: Path, *, label: str) -> Iterator[tuple[str, Any]]:
         label: what an error calls the file.
 
     Raises:
-        UserError: the file is of another kind, cannot be read, or has a line that is no JSON.
+        UserError: the file is of another kind, cannot be read, unpacks to more than ``MOST_BYTES``, or has a line that
+            is no JSON.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f"{label} is neither .jsonl nor .parquet; convert it to one of them")
     if not path.is_file():
         raise UserError(f"{label} is no file; give a .jsonl or .parquet file")
+    if path.stat().st_size > MOST_BYTES:
+        raise _too_large(label)
     return _jsonl_rows(path, label) if path.suffix == ".jsonl" else _parquet_rows(path, label)
 
 
@@ -49,9 +57,23 @@ def _parquet_rows(path: Path, label: str) -> Iterator[tuple[str, Any]]:
     import pyarrow  # type: ignore[import-untyped]
     import pyarrow.parquet  # type: ignore[import-untyped]
 
+    number = unpacked = 0
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowException):
+        with pyarrow.parquet.ParquetFile(path) as file:
+            groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
+            if sum(group.total_byte_size for group in groups) > MOST_BYTES:
+                raise _too_large(label)
+            # Batch by batch: what a file says of its size need not be so.
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                unpacked += batch.nbytes
+                if batch.nbytes > _MOST_BATCH_BYTES or unpacked > MOST_BYTES:
+                    raise _too_large(label)
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
+    except (OSError, MemoryError, pyarrow.ArrowException):
         raise UserError(f"{label} cannot be read as Parquet; write it anew") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"row {number}", row
+
+
+def _too_large(label: str) -> UserError:
+    return UserError(f"{label} unpacks to more than {MOST_BYTES >> 30} GiB; cut it into smaller files")

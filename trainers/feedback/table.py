@@ -179,7 +179,7 @@ def main() -> None:
 
     model, tokenizer = load_policy(NANO_BASE)
     nano = draw_nano_pairs(model, tokenizer, training_problems(count=NANO_PROBLEMS, seed=0), seed=0)
-    qwen3: Any = AutoTokenizer.from_pretrained(arguments.data_dir / "qwen3_tokenizer")
+    qwen3: Any = AutoTokenizer.from_pretrained(arguments.data_dir / "qwen3_tokenizer", trust_remote_code=False)
     gsm8k = gsm8k_pairs(arguments.data_dir / "gsm8k" / "test.jsonl", qwen3, problems=GSM8K_PROBLEMS)
     arguments.out.write_text(render((NanoFormat(tokenizer), nano), (ChatFormat(qwen3), gsm8k)), encoding="utf-8")
 
