@@ -87,7 +87,7 @@ def hostile_texts(count: int, *, seed: int, trap: Path) -> Iterator[str]:
     for index in range(count):
         if index < len(known):
             text = known[index]
-        elif chance.random() < 0.02:
+        elif chance.random() < 0.003:
             text = chance.choice(known)
         elif chance.random() < 0.25:
             text = _mutated(chance.choice(known)[:400], chance)

@@ -15,7 +15,7 @@ from test_kills import numbers_of
 from sdbench.harness.run_directory import RunDirectory
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=[pytest.mark.heavy, pytest.mark.timeout(7200)])])
 def test_of_two_at_once_one_runs_and_one_is_refused(
     server: ForkServer, command: tuple[str, ...], whole: Path, tmp_path: Path, times: int
 ) -> None:
