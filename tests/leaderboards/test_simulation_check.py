@@ -57,6 +57,6 @@ def test_the_page_keeps_its_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text = page.read_text()
     assert text.startswith("# Mine\n\n## Figures\n\nMade on ")
     assert "formerly" not in text
-    assert text.count("| --:") == 3
+    assert text.count("\n| --:") == 3
     with pytest.raises(SystemExit):
         simulation_check.main(["--pairs", "0"])
