@@ -24,6 +24,9 @@ class ValidationScore(BaseModel):
         samples: completions drawn.
         completion_tokens: of those.
         ungraded: samples that the grader could not judge.
+        problems: avg@k of each stratum's problems in their order, None where all samples of one are ungraded; with
+            them two trainings are compared problem by problem. Absent from records that were made before they were
+            kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +37,7 @@ class ValidationScore(BaseModel):
     samples: int
     completion_tokens: int
     ungraded: int
+    problems: dict[str, tuple[float | None, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,8 @@ def validation_score(strata: Sequence[StratumOutcomes], *, completion_tokens: in
     """
     if not strata:
         raise ValueError("a validation score needs at least one stratum")
-    values = {stratum.name: _stratum_value(stratum) for stratum in strata}
+    problems = {stratum.name: tuple(avg_at_k(outcomes=outcomes) for outcomes in stratum.outcomes) for stratum in strata}
+    values = {name: _stratum_value(name, members) for name, members in problems.items()}
     outcomes = [outcome for stratum in strata for problem in stratum.outcomes for outcome in problem]
     ungraded = outcomes.count(Outcome.UNGRADED)
     judged = ungraded <= MAX_UNGRADED_SHARE * len(outcomes)
@@ -67,13 +72,14 @@ def validation_score(strata: Sequence[StratumOutcomes], *, completion_tokens: in
         samples=len(outcomes),
         completion_tokens=completion_tokens,
         ungraded=ungraded,
+        problems=problems,
     )
 
 
-def _stratum_value(stratum: StratumOutcomes) -> float | None:
-    if not stratum.outcomes:
-        raise ValueError(f"stratum {stratum.name!r} has no problem")
-    known = [value for problem in stratum.outcomes if (value := avg_at_k(outcomes=problem)) is not None]
+def _stratum_value(name: str, problems: Sequence[float | None]) -> float | None:
+    if not problems:
+        raise ValueError(f"stratum {name!r} has no problem")
+    known = [value for value in problems if value is not None]
     return fmean(known) if known else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from sdbench.harness.cli.options import (
     named_conditions,
     whole_number,
 )
+
+if TYPE_CHECKING:
+    from sdbench.harness.stages.prepare import RunPlan
 
 
 class Backend(StrEnum):
@@ -79,6 +82,7 @@ def run(
     ] = False,
 ) -> None:
     """Train under each condition, evaluate every checkpoint, and rank them."""
+    from sdbench.harness.stages.levels import levels_of, levels_root, run_levels
     from sdbench.harness.stages.prepare import prepare_run
     from sdbench.tasks.errors import UserError
 
@@ -90,27 +94,41 @@ def run(
     if backend is Backend.OPENRLHF:
         _check_openrlhf(jobs=jobs, dry_run=dry_run)
     plugins = load_plugins(plugin)
-    plan = prepare_run(
-        recipe=recipe,
-        names=None if all_conditions else names,
-        base=base,
-        train_data=train_data,
-        seed=seed,
-        out=out,
-        overrides=overrides or (),
-        plugins=plugins,
-        backend=backend.value,
-        ray_address=ray_address,
-    )
-    if dry_run:
-        from sdbench.harness.stages.dry_run import show_dry_run
+    settings = tuple(overrides or ())
 
-        show_dry_run(plan, jobs=jobs)
-        return
-    from sdbench.harness.stages.run import execute_run
+    def prepare(folder: Path | None, *more: str) -> RunPlan:
+        return prepare_run(
+            recipe=recipe,
+            names=None if all_conditions else names,
+            base=base,
+            train_data=train_data,
+            seed=seed,
+            out=folder,
+            overrides=[*settings, *more],
+            plugins=plugins,
+            backend=backend.value,
+            ray_address=ray_address,
+        )
 
-    with interrupt_told(new_folder=plan.directory.root if out is None else None):
+    def carry_out(plan: RunPlan) -> None:
+        if dry_run:
+            from sdbench.harness.stages.dry_run import show_dry_run
+
+            show_dry_run(plan, jobs=jobs)
+            return
+        from sdbench.harness.stages.run import execute_run
+
         execute_run(plan, jobs=jobs)
+
+    levels = levels_of(recipe, overrides=settings)
+    if levels:
+        root = levels_root(recipe, overrides=settings, out=out, levels=levels)
+        with interrupt_told(new_folder=root if out is None else None):
+            run_levels(levels, root=root, prepare=prepare, carry_out=carry_out, tell=typer.echo)
+        return
+    plan = prepare(out)
+    with interrupt_told(new_folder=plan.directory.root if out is None else None):
+        carry_out(plan)
 
 
 def _check_openrlhf(*, jobs: int | None, dry_run: bool) -> None:

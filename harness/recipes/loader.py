@@ -20,6 +20,7 @@ from sdbench.harness.recipes.schema import (
     DiagnoseSection,
     EvaluationSection,
     LeaderboardSection,
+    PhaseSection,
     ProblemsSection,
     Recipe,
     RecipeSection,
@@ -59,6 +60,7 @@ class _Document(StrictModel):
     recipe: RecipeSection
     base: BaseSection = BaseSection()
     problems: ProblemsSection = ProblemsSection(count=282)
+    phase: PhaseSection | None = None
     training: TrainingSection = TrainingSection()
     tuning: TuningSection = TuningSection()
     defaults: DefaultsSection = DefaultsSection()
@@ -158,7 +160,8 @@ def resolve_recipe(
     recipe = Recipe(
         recipe=document.recipe,
         base=document.base,
-        problems=document.problems,
+        problems=_problems(document, label),
+        phase=document.phase,
         training=_training(document),
         tuning=document.tuning,
         critic=document.critic,
@@ -195,6 +198,17 @@ def _with_settings_that_act(document: _Document, data: dict[str, Any], *, own: s
         section, key = setting.path.split(".")
         del data[section][key]
     return validate(_Document, data, label=label) if unread else document
+
+
+def _problems(document: _Document, label: str) -> ProblemsSection:
+    """As hidden as the level of a ``[phase]`` says, if the recipe has one."""
+    problems, phase = document.problems, document.phase
+    if phase is None:
+        return problems
+    if problems.source != "nano" or "hiddenness" in problems.model_fields_set:
+        unread = "problems.hiddenness" if problems.source == "nano" else f"problems.source = {problems.source!r}"
+        raise UserError(f"{label}: {unread} does not go with [phase], whose levels say how hidden nano problems are")
+    return problems if phase.level is None else problems.model_copy(update={"hiddenness": phase.hiddenness()})
 
 
 def _training(document: _Document) -> TrainingSection:

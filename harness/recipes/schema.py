@@ -55,6 +55,35 @@ class HiddennessSection(StrictModel):
         return HiddennessRange(at_least=Hiddenness[self.at_least.upper()], at_most=Hiddenness[self.at_most.upper()])
 
 
+class PhaseSection(StrictModel):
+    """``[phase]``: one run a level, alike but for how hidden the hardest fact of its problems is, on both procedures.
+
+    Each level's pool and validation problems are its own; so each is a run of its own, in a folder named after it, and
+    no two are ever paired. ``level``: which of them this run is; ``sdbench run`` sets it.
+    """
+
+    levels: tuple[HiddennessName, ...] = Field(min_length=1)
+    level: HiddennessName | None = None
+
+    @model_validator(mode="after")
+    def _level_among_them(self) -> PhaseSection:
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"levels {list(self.levels)} must be distinct")
+        if self.level is not None and self.level not in self.levels:
+            raise ValueError(f"level = {self.level!r} is none of levels {list(self.levels)}")
+        return self
+
+    def hiddenness(self) -> HiddennessSection:
+        """Of this run's level.
+
+        Raises:
+            ValueError: no level is set.
+        """
+        if self.level is None:
+            raise ValueError("this recipe is one run a level; no level is set")
+        return HiddennessSection(at_least=self.level, at_most=self.level)
+
+
 class ProblemsSection(StrictModel):
     """``[problems]``: what is trained on.
 
@@ -241,6 +270,7 @@ class Recipe(StrictModel):
     recipe: RecipeSection
     base: BaseSection = BaseSection()
     problems: ProblemsSection = ProblemsSection(count=282)
+    phase: PhaseSection | None = None
     training: TrainingSection = TrainingSection()
     tuning: TuningSection = TuningSection()
     critic: CriticSection = CriticSection()

@@ -22,6 +22,7 @@ from sdbench.harness.stages.validation import ValidationSet, nano_strata, own_st
 from sdbench.harness.training_data import load_training_data, split_heldout
 from sdbench.leaderboards.tuning_file import TuningFile
 from sdbench.tasks.errors import UserError, suggestion
+from sdbench.tasks.nano.families import Depth
 from sdbench.tasks.nano.training_problems import training_problems
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.settings import SamplingSettings
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sdbench.trainers.prompting import PromptFormat
 
 HELDOUT = "heldout"
+# Validation problems of one level of a [phase]: of the shallow depth most levels have but a handful.
+PHASE_DEPTHS = (Depth.MIDDLE, Depth.DEEP)
 Purpose = Literal["run", "tuning"]
 # Where models and data stand may change between two calls; what they are may not, and their hashes say that.
 _MAY_CHANGE = ("base.model", "problems.file", *(f"critic.settings.{name}" for name in sorted(HOW_IT_IS_ASKED)))
@@ -152,6 +155,11 @@ def prepare_run(
         extra_conditions=_bare_feedback(names or (), apply_overrides(source.data, overrides)),
         check_rates=purpose == "run",
     )
+    if wanted.phase is not None and wanted.phase.level is None:
+        raise UserError(
+            f"{source.label} is one run a level: `sdbench run` makes them all; "
+            f"here name one by --set 'phase.level=\"{wanted.phase.levels[0]}\"'"
+        )
     if purpose == "tuning":
         wanted = _without_rates(wanted)
     if names is not None and not names:
@@ -309,7 +317,11 @@ def _validation(
         return candidates, None
     if sampling.temperature == 0 and k > 1:
         raise UserError(f"evaluation.sampling.temperature = 0 draws one text {k} times on validation; set its k = 1")
-    if recipe.problems.source == "nano":
+    if recipe.phase is not None:
+        strata = nano_strata(
+            per_stratum=per_stratum, seed=seed, hiddenness=recipe.problems.hiddenness.bounds(), depths=PHASE_DEPTHS
+        )
+    elif recipe.problems.source == "nano":
         strata = nano_strata(per_stratum=per_stratum, seed=seed)
     else:
         candidates, rows = split_heldout(candidates, share=tuning.validation_share, seed=seed)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sdbench.leaderboards.validation import StratumOutcomes, ValidationScore, validation_score
 from sdbench.tasks.data_lock import data_lock
 from sdbench.tasks.grading.verdict import Grader
-from sdbench.tasks.nano.families import TRAINED_DEPTHS
+from sdbench.tasks.nano.families import TRAINED_DEPTHS, Depth
+from sdbench.tasks.nano.problems import HiddennessRange
 from sdbench.tasks.nano.training_problems import validation_strata
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.sampling.engine import Engine, Progress
@@ -55,8 +56,10 @@ class ValidationSet:
         return data_lock(self.problems)
 
 
-def nano_strata(*, per_stratum: int, seed: int) -> tuple[Stratum, ...]:
-    """All twelve strata of the nano world, as hidden as the benchmarks are.
+def nano_strata(
+    *, per_stratum: int, seed: int, hiddenness: HiddennessRange | None = None, depths: Collection[Depth] = tuple(Depth)
+) -> tuple[Stratum, ...]:
+    """The strata of these depths of the nano world, all twelve by default, as hidden as the benchmarks are or as asked.
 
     Raises:
         UserError: a stratum has not as many problems.
@@ -67,7 +70,9 @@ def nano_strata(*, per_stratum: int, seed: int) -> tuple[Stratum, ...]:
             group="trained" if depth in TRAINED_DEPTHS else "deeper",
             problems=tuple(problems),
         )
-        for (family, depth), problems in validation_strata(per_stratum=per_stratum, seed=seed).items()
+        for (family, depth), problems in validation_strata(
+            per_stratum=per_stratum, seed=seed, hiddenness=hiddenness, depths=depths
+        ).items()
     )
 
 

@@ -125,7 +125,19 @@ class HiddennessRange:
 
     def admits(self, problem: NanoProblem, facts: FactTable) -> bool:
         """Whether both procedures lie within the range."""
-        return all(self.at_least <= level <= self.at_most for level in problem.hardest_levels(facts))
+        return all(self._admits_path(problem, path, facts) for path in PROCEDURES)
+
+    def _admits_path(self, problem: NanoProblem, path: int, facts: FactTable) -> bool:
+        """Stops at the first fact that is too hard, which refuses most problems of a narrow range early."""
+        values = problem.operand_values()
+        hardest = Hiddenness.KNOWN
+        for operation in problem.operations(path):
+            fact = facts[values[operation.left], operation.sign, values[operation.right]]
+            if fact.hiddenness > self.at_most:
+                return False
+            hardest = max(hardest, fact.hiddenness)
+            values[operation.result] = fact.true_result
+        return hardest >= self.at_least
 
 
 def random_problem(rng: random.Random, *, family: Family, depth: Depth) -> NanoProblem:

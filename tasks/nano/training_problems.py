@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.nano.families import PROCEDURES, TRAINED_DEPTHS, Depth, Family
@@ -60,15 +60,19 @@ def validation_problems(*, per_stratum: int, seed: int, hiddenness: HiddennessRa
 
 
 def validation_strata(
-    *, per_stratum: int, seed: int, hiddenness: HiddennessRange | None = None
+    *,
+    per_stratum: int,
+    seed: int,
+    hiddenness: HiddennessRange | None = None,
+    depths: Collection[Depth] = tuple(Depth),
 ) -> dict[tuple[Family, Depth], list[Problem]]:
-    """The same problems by stratum, depth by depth.
+    """The same problems by stratum, depth by depth; of all depths, or of some.
 
     Raises:
         UserError: a stratum has not as many problems.
     """
     strata: dict[tuple[Family, Depth], list[Problem]] = {}
-    for depth in Depth:
+    for depth in (depth for depth in Depth if depth in depths):
         for family in Family:
             stratum = generate_problems(
                 split=Split.VALIDATION, family=family, depth=depth, seed=seed, hiddenness=hiddenness
