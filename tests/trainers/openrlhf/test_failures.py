@@ -8,11 +8,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_runs import finished_steps, kill, log_of, metrics, ray_actor, run, start, state_of, stop, wait_for
+from whole_runs import (
+    TIMEOUT_SECONDS,
+    finished_steps,
+    kill,
+    log_of,
+    metrics,
+    ray_actor,
+    run,
+    start,
+    state_of,
+    stop,
+    wait_for,
+)
 
 from sdbench.trainers.checkpoints import read_provenance
 
-pytestmark = [pytest.mark.openrlhf, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.openrlhf, pytest.mark.timeout(2400), pytest.mark.filterwarnings("ignore")]
 LONG = {"budget": {"steps": 8}, "settings": {"save_state_every_steps": 2}, "teacher": {"kind": "ema"}}
 
 
@@ -31,7 +43,7 @@ def test_a_dead_rank_or_engine_ends_the_training_in_words_and_it_goes_on(make_ta
     try:
         wait_for(lambda: state_of(task), process)
         kill(ray_actor(process, *victim).pid)
-        assert process.wait(timeout=120) == 70
+        assert process.wait(timeout=TIMEOUT_SECONDS) == 70
     finally:
         stop(process)
     assert error(task)["kind"] == "died"

@@ -17,7 +17,7 @@ from sdbench.trainers.prompting import PromptSettings, choose_format
 from sdbench.trainers.rollout import Rollout
 from sdbench.trainers.scoring import collate
 
-pytestmark = [pytest.mark.openrlhf, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.openrlhf, pytest.mark.timeout(2400), pytest.mark.filterwarnings("ignore")]
 SETTINGS = PromptSettings(student_thinking=False, teacher_thinking=True)
 CONTEXT = "A critique of the attempt: the second step is wrong, 3 + 4 = 7."
 COMPLETIONS = {"plain": "So 3 + 4 = 7.\n\n\\boxed{7}", "unicode": "≈ 7 — sieben 🙂\n\\boxed{7}", "one token": "7"}

@@ -18,7 +18,7 @@ from sdbench.trainers.local.update import Learner, TrainingRow, _cut, _losses, _
 from sdbench.trainers.openrlhf.task import TrainingTask
 from sdbench.trainers.teacher import make_teacher
 
-pytestmark = pytest.mark.openrlhf
+pytestmark = [pytest.mark.openrlhf, pytest.mark.timeout(2400)]
 HERE = Path(__file__).parent
 RATE = 0.5
 
@@ -41,7 +41,7 @@ def train_apart(task: TrainingTask, environment: dict[str, str], *, ranks: int) 
         for rank in range(ranks)
     ]
     for process in processes:
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=1000)
         assert process.returncode == 0, said[-4000:]
     told = [json.loads((out / f"told{rank}.json").read_text()) for rank in range(ranks)]
     for rank, one in enumerate(told):

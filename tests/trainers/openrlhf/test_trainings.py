@@ -12,7 +12,7 @@ from whole_runs import checkpoint_tokens, log_of, metrics, probe, run
 from sdbench.trainers.checkpoints import read_provenance
 from sdbench.trainers.openrlhf.task import TrainingTask
 
-pytestmark = [pytest.mark.openrlhf, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.openrlhf, pytest.mark.timeout(2400), pytest.mark.filterwarnings("ignore")]
 LORA = {"weights": "lora", "lora": {"rank": 8, "alpha": 16, "targets": ["q_proj", "up_proj"]}}
 EMA = {"kind": "ema", "ema_rate": 0.5}
 

@@ -22,7 +22,8 @@ from sdbench.trainers.models import load_policy
 from sdbench.trainers.openrlhf.arguments import upstream_flags
 from sdbench.trainers.openrlhf.task import TrainingTask
 
-TIMEOUT_SECONDS = 400
+# A minute or two where the machine is free; several times that where it is shared.
+TIMEOUT_SECONDS = 1000
 
 
 def start(task: TrainingTask) -> subprocess.Popen[str]:
@@ -62,7 +63,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], *, seconds: float = 300) -> Any:
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], *, seconds: float = TIMEOUT_SECONDS) -> Any:
     """What a condition comes to once it holds, while the driver lives."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
