@@ -82,7 +82,7 @@ def run(
     ] = False,
 ) -> None:
     """Train under each condition, evaluate every checkpoint, and rank them."""
-    from sdbench.harness.stages.levels import levels_of, levels_root, run_levels
+    from sdbench.harness.stages.levels import levels_of, levels_root, phase_text, run_levels
     from sdbench.harness.stages.prepare import prepare_run
     from sdbench.tasks.errors import UserError
 
@@ -125,6 +125,8 @@ def run(
         root = levels_root(recipe, overrides=settings, out=out, levels=levels)
         with interrupt_told(new_folder=root if out is None else None):
             run_levels(levels, root=root, prepare=prepare, carry_out=carry_out, tell=typer.echo)
+        if not dry_run:
+            typer.echo(phase_text(root, levels))
         return
     plan = prepare(out)
     with interrupt_told(new_folder=plan.directory.root if out is None else None):

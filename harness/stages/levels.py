@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from sdbench.harness.recipes.overrides import apply_overrides
 from sdbench.harness.recipes.schema import PhaseSection
 from sdbench.harness.recipes.validation import validate
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path
+from sdbench.harness.stages.phase import phase_of
 from sdbench.harness.stages.prepare import RunPlan
+from sdbench.leaderboards.render.phase import render_phase_text
 from sdbench.tasks.errors import UserError
 
 LEVEL_SETTING = "phase.level"
@@ -78,3 +81,16 @@ def run_levels(
             failures.append(f"level {level}: {error}")
     if failures:
         raise FailedTrainingsError("; ".join(failures))
+
+
+def phase_text(root: Path, levels: Sequence[str]) -> str:
+    """The map over the levels' runs, for a terminal, and the command that draws it.
+
+    Raises:
+        UserError: a record is damaged.
+    """
+    folders = [root / level for level in levels]
+    found = phase_of([RunDirectory.existing(folder) for folder in folders])
+    assert found is not None
+    command = shlex.join(["sdbench", "study", *map(str, folders), "--out", str(root.with_name(f"{root.name}-study"))])
+    return f"{render_phase_text(found)}\nfigures and every cell: {command}"

@@ -23,6 +23,7 @@ from sdbench.harness.stages.alignment import (
     repeated_conditions,
     without_context,
 )
+from sdbench.harness.stages.phase import level_of, phase_of
 from sdbench.leaderboards.alignment.predictors import Foretold, predictor_table
 from sdbench.leaderboards.alignment.table import RunConditions
 from sdbench.leaderboards.render.alignment import (
@@ -33,6 +34,8 @@ from sdbench.leaderboards.render.alignment import (
 )
 from sdbench.leaderboards.render.alignment_figures import cells_figure, effects_figure, predictors_figure
 from sdbench.leaderboards.render.heatmap_figure import FigureFormat, render_figure
+from sdbench.leaderboards.render.phase import phase_to_json, render_phase_markdown
+from sdbench.leaderboards.render.phase_figures import phase_curves_figure, phase_map_figure
 from sdbench.tasks.errors import UserError
 
 FORMAT_VERSION = 1
@@ -126,7 +129,23 @@ def predictor_sections(runs: Sequence[StudiedRun]) -> list[Section]:
     ]
 
 
-SECTIONS: tuple[SectionBuilder, ...] = (alignment_sections, predictor_sections)
+def phase_sections(runs: Sequence[StudiedRun]) -> list[Section]:
+    """The map over all runs that are levels of one recipe."""
+    found = phase_of([run.directory for run in runs])
+    if found is None:
+        return []
+    levels = [run.name for run in runs if level_of(run.directory) is not None]
+    return [
+        Section(
+            name="phase",
+            markdown=render_phase_markdown(found, runs=levels),
+            data=phase_to_json(found),
+            figures={"phase-map": phase_map_figure(found), "phase-curves": phase_curves_figure(found)},
+        )
+    ]
+
+
+SECTIONS: tuple[SectionBuilder, ...] = (alignment_sections, predictor_sections, phase_sections)
 """What the study is made of, in order."""
 
 
@@ -161,7 +180,9 @@ def build_study(runs: Sequence[Path]) -> list[Section]:
     studied = [StudiedRun(RunDirectory(path)) for path in seen.values()]
     sections = [section for builder in SECTIONS for section in builder(studied)]
     if not sections:
-        raise UserError("these runs hold nothing to study: none varies alignment, and none was diagnosed")
+        raise UserError(
+            "these runs hold nothing to study: none varies alignment, none was diagnosed, and none is a level of a recipe with [phase]"
+        )
     return sections
 
 

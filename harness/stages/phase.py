@@ -1,0 +1,77 @@
+"""The phase map of run folders: which of them are levels of one recipe, and the curves that they recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdbench.harness.run_directory import RunDirectory
+from sdbench.leaderboards.curves import SeedCurve, read_curve
+from sdbench.leaderboards.phase import PhaseMap, build_phase
+from sdbench.tasks.errors import UserError
+
+
+def level_of(directory: RunDirectory) -> str | None:
+    """The level that a run is of; None where its recipe has no ``[phase]``."""
+    phase = directory.resolved_recipe().get("phase")
+    return None if phase is None else str(phase["level"])
+
+
+def phase_of(directories: Sequence[RunDirectory]) -> PhaseMap | None:
+    """The map over those of these folders that are levels of one recipe; None where none is.
+
+    Levels come in the recipe's order. A condition that has no finished training is named in its level's notes.
+
+    Raises:
+        UserError: two folders are the same level, levels differ in more than that, or a record is damaged.
+    """
+    found: dict[str, RunDirectory] = {}
+    for directory in directories:
+        level = level_of(directory)
+        if level is None:
+            continue
+        if level in found:
+            raise UserError(f"{directory.root} and {found[level].root} are both level {level!r}; study one of them")
+        found[level] = directory
+    if not found:
+        return None
+    _check_alike(found)
+    order: list[str] = list(next(iter(found.values())).resolved_recipe()["phase"]["levels"])
+    return build_phase({level: _curves(found[level]) for level in order if level in found})
+
+
+def _curves(directory: RunDirectory) -> dict[str, list[SeedCurve]]:
+    curves: dict[str, list[SeedCurve]] = {name: [] for name in directory.resolved_recipe()["conditions"]}
+    for name, seed, path in directory.curve_files():
+        curves[name].append(read_curve(path, condition=name, training_seed=seed))
+    return curves
+
+
+def _check_alike(levels: Mapping[str, RunDirectory]) -> None:
+    """Levels are one map only if nothing else differs between them; conditions may lack, and are named."""
+    first = next(iter(levels.values()))
+    for directory in levels.values():
+        for key, here, there in _differences(_comparable(directory), _comparable(first)):
+            raise UserError(
+                f"{directory.root} and {first.root} are levels of different runs: {key} is {here!r} and {there!r}; "
+                "study them apart"
+            )
+
+
+def _comparable(directory: RunDirectory) -> dict[str, Any]:
+    recipe = directory.resolved_recipe()
+    shared = {key: value for key, value in recipe.items() if key not in ("conditions", "phase", "recipe")}
+    shared["problems"] = {key: value for key, value in recipe["problems"].items() if key != "hiddenness"}
+    shared["base model"] = directory.manifest()["hashes"]["base"]
+    for name, spec in recipe["conditions"].items():
+        shared[f"conditions.{name}"] = spec
+    return shared
+
+
+def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [
+        (key, here.get(key), there.get(key))
+        for key in (*here, *(key for key in there if key not in here))
+        if here.get(key) != there.get(key)
+        and not (key.startswith("conditions.") and (key not in here or key not in there))
+    ]
