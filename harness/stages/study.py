@@ -181,7 +181,7 @@ def build_study(runs: Sequence[Path]) -> list[Section]:
     sections = [section for builder in SECTIONS for section in builder(studied)]
     if not sections:
         raise UserError(
-            "these runs hold nothing to study: none varies alignment, none was diagnosed, and none is a level of a recipe with [phase]"
+            "these runs hold nothing to study: none varies alignment, was diagnosed, or is a level of a [phase]"
         )
     return sections
 
