@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from sdbench.harness.progress import Reporter, format_seconds, make_reporter
+from sdbench.harness.stages.cluster_estimate import ClusterEstimate, cluster_estimates
 from sdbench.harness.stages.prepare import RunPlan
-from sdbench.harness.stages.probe import Probe, TrainingProbe, run_probe
+from sdbench.harness.stages.probe import Probe, TrainingProbe, run_probe, trains_in_probe
 from sdbench.harness.stages.trainings import training_tasks, trainings_at_once, unfinished
 from sdbench.harness.stages.workload import ConditionWork, EvaluationWork, Workload, workload_of
 from sdbench.leaderboards.render.text import count as short_count
 from sdbench.tasks.grading.math_grader import MathGrader
+from sdbench.trainers.openrlhf.needs import ASSUMED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,6 +118,9 @@ def show_dry_run(
         probe = run_probe(plan, work, folder=Path(folder), grader=grader, reporter=reporter or make_reporter())
     at_once = trainings_at_once(plan, unfinished(plan, training_tasks(plan)), jobs)
     _print(plan, work, estimate(plan, work, probe, jobs=at_once), console)
+    if plan.arguments.backend == "openrlhf":
+        for text in _cluster_lines(plan, cluster_estimates(plan, work, probe)):
+            _say(console, text)
 
 
 def estimate(plan: RunPlan, work: Workload, probe: Probe, *, jobs: int) -> Estimate:
@@ -302,6 +307,35 @@ def _print(plan: RunPlan, work: Workload, found: Estimate, console: Console) -> 
     )
     for note in found.notes:
         _say(console, note)
+
+
+def _cluster_lines(plan: RunPlan, estimates: Sequence[ClusterEstimate]) -> Iterator[str]:
+    """What the trainings ask of a cluster; none of it is measured, and all of it says so."""
+    if not estimates:
+        return
+    yield ""
+    yield f"With OpenRLHF, estimated and not measured ({ASSUMED}):"
+    cluster = plan.recipe.training.openrlhf
+    for entry in estimates:
+        needs, tokens = entry.needs, entry.tokens
+        processes = ", ".join(_times(number, what) for what, number in needs.processes.items())
+        parts = ", ".join(f"{name} {_size(size)}" for name, size in needs.training_bytes.items())
+        total = sum(needs.training_bytes.values())
+        place = "the same GPU, in turn" if cluster.colocate else "a GPU of its own"
+        yield (
+            f"{entry.condition}: {_times(entry.trainings, 'training')} of {_time(needs.seconds)} on "
+            f"{_times(needs.gpus, 'GPU')} ({processes}); a training GPU holds {_size(total)}: {parts}; an engine "
+            f"{100 * needs.engine_share:.0f} % of {place}, of it {_size(needs.engine_weight_bytes)} weights; a step's "
+            f"rollouts {_size(needs.rollout_bytes)} of main memory. Tokens a rollout: prompt {tokens.prompt:.0f}, "
+            f"completion {tokens.completion:.0f}, teacher {tokens.teacher:.0f}"
+            f"{' (assumed: a context as long as the completion)' if entry.is_assumed else ''}."
+        )
+    total_seconds = sum(entry.trainings * entry.needs.seconds for entry in estimates)
+    yield f"All trainings, one after another: {_time(total_seconds)}. A critic's own time is not in it."
+    if trains_in_probe(plan):
+        yield "The times of trainings in the table are the local trainer's, and so is the memory of the probe."
+        if plan.base.device == "cpu":
+            yield "Without a GPU the estimate does not hold: OpenRLHF takes the local trainer's time and its start."
 
 
 def _table(found: Estimate) -> Table:

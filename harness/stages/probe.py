@@ -194,7 +194,7 @@ def _run_probe(
             with reporter.stage("probe: learning curve", total=0, unit="samples"):
                 curve = _curve(plan, rows=rows, engine=engine, grader=grader)
     for condition in work.conditions:
-        if condition.trainings:
+        if condition.trainings and trains_in_probe(plan):
             name = condition.condition.name
             with reporter.stage(f"probe: training {name}", total=0, unit="rollouts"):
                 try:
@@ -217,6 +217,11 @@ def _run_probe(
         peak_bytes=_peak_bytes(plan.base.device),
         seconds=time.perf_counter() - started,
     )
+
+
+def trains_in_probe(plan: RunPlan) -> bool:
+    """Whether trainings are tried: what OpenRLHF lays out over GPUs need not fit the one that the probe has."""
+    return plan.arguments.backend == "local" or plan.base.device == "cpu"
 
 
 def _warm_up(plan: RunPlan, engine: Engine) -> tuple[dict[str, float], float]:

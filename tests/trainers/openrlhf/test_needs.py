@@ -62,7 +62,7 @@ def test_one_gpu_by_hand() -> None:
         "logits": 2 * 4 * 500,
     }
     assert found.gpus == 2, "one that trains, one that draws"
-    assert found.processes == {"controller": 1, "training ranks": 1, "engines": 1, "graders": 1}
+    assert found.processes == {"controller": 1, "training rank": 1, "engine": 1, "grader": 1}
     assert found.engine_weight_bytes == 2000
     drawn = 2 * 1000 * 16 * 50 / DRAWING_RATE
     trained = 1000 * 16 * (2 * 50 + 6 * 50 + 2 * 80) / TRAINING_RATE
@@ -78,7 +78,7 @@ def test_each_zero_stage_shares_out_one_part_more(stage: int, weights: int, opti
     assert found.training_bytes["teacher"] == weights
     assert found.training_bytes["float32 weights and Adam"] == optimizer
     assert found.training_bytes["gradients"] == gradients
-    assert found.processes["graders"] == 2
+    assert found.processes["grader"] == 2
 
 
 def test_only_a_teacher_with_weights_of_its_own_takes_memory() -> None:
