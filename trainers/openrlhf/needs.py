@@ -1,7 +1,8 @@
 """What a training by OpenRLHF asks of a cluster, by rule: GPUs, processes, memory by part, time. Loads no torch.
 
-None of it is measured; buffers of communication, gathered layers and fragmentation come on top. Memory follows DeepSpeed's sharding (ZeRO, arXiv 1910.02054) and the activation counts of
-Korthikanti et al. 2022 (arXiv 2205.05198); time follows a throughput that is assumed and told (``ASSUMED``).
+None of it is measured. Memory follows DeepSpeed's sharding (ZeRO, arXiv 1910.02054) and the activation counts of
+Korthikanti et al. 2022 (arXiv 2205.05198); buffers of communication, gathered layers and fragmentation come on top.
+Time follows a throughput that is assumed and told (``ASSUMED``).
 """
 
 from __future__ import annotations
