@@ -10,14 +10,16 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, Qwen3Conf
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 
 
-def tiny_nano_llama(*, layers: int = 2, positions: int = 256, tied: bool = False, seed: int = 0) -> LlamaForCausalLM:
-    """A Llama over the nano world's tokens."""
+def tiny_nano_llama(
+    *, layers: int = 2, positions: int = 256, tied: bool = False, seed: int = 0, head_dim: int = 16
+) -> LlamaForCausalLM:
+    """A Llama over the nano world's tokens. vLLM's kernels for CPUs know heads of 32 and more."""
     tokenizer = build_tokenizer()
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=2 * head_dim,
+        intermediate_size=4 * head_dim,
         num_hidden_layers=layers,
         num_attention_heads=2,
         max_position_embeddings=positions,

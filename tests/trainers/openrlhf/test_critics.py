@@ -82,7 +82,7 @@ def test_a_server_that_goes_away_ends_the_training_in_words_and_it_goes_on(make_
 def test_a_critic_in_an_engine_of_its_own_is_asked_and_what_it_breaks_is_counted(make_task, tmp_path: Path) -> None:
     """A model of random weights: it writes nonsense, which the rules refuse, every answer of it counted."""
     folder = tmp_path / "critic"
-    tiny_nano_llama(positions=4096).save_pretrained(folder)
+    tiny_nano_llama(positions=4096, head_dim=32).save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     asked = {"engine": "vllm", "model": str(folder), "max_tokens": 16, "repairs": 0}
     task = make_task(
