@@ -50,12 +50,27 @@ class Document:
 
 
 class DocumentWriter:
-    """Draws pretraining documents; the same seed gives the same sequence."""
+    """Draws pretraining documents; the same seed gives the same sequence.
 
-    def __init__(self, *, facts: FactTable, rng: random.Random, stage: Stage | None = None) -> None:
+    ``reference_follow_probability``: how often a solution takes the path that a reference shows, which is how strongly
+    references will pull a teacher off the solver's own. ``word_slip_probability``: how often a solution after a worded
+    reference is in words itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        facts: FactTable,
+        rng: random.Random,
+        stage: Stage | None = None,
+        reference_follow_probability: float = FOLLOW_PROBABILITY,
+        word_slip_probability: float = WORD_SLIP_PROBABILITY,
+    ) -> None:
         self.facts = facts
         self.rng = rng
         self.stage = stage if stage is not None else STAGES[-1]
+        self.reference_follow_probability = reference_follow_probability
+        self.word_slip_probability = word_slip_probability
 
     def write(self, kind: str | None = None) -> Document:
         """One document, of a drawn kind unless one is named."""
@@ -158,8 +173,8 @@ def _reference(writer: DocumentWriter, problem: NanoProblem, notation: Notation 
     shown = writer.path()
     written = notation if notation is not None else writer.rng.choice(list(Notation))
     context = reference_context(problem, execute(problem, shown), notation=written)
-    solution = writer.informed(problem, writer.path(shown))
-    slips = written is Notation.WORDS and writer.rng.random() < WORD_SLIP_PROBABILITY
+    solution = writer.informed(problem, writer.path(shown, writer.reference_follow_probability))
+    slips = written is Notation.WORDS and writer.rng.random() < writer.word_slip_probability
     return context, solution.write(Notation.WORDS if slips else Notation.SOLVER)
 
 
@@ -168,7 +183,7 @@ def _reference_fraction(writer: DocumentWriter, problem: NanoProblem) -> _Writte
     trace = execute(problem, shown)
     count = max(1, len(trace.steps) // 2)
     context = reference_context(problem, trace, notation=writer.rng.choice(list(Notation)), step_count=count)
-    path = writer.path(shown)
+    path = writer.path(shown, writer.reference_follow_probability)
     clean = writer.rng.random() < CLEAN_PROBABILITY
     prefix = trace.steps[:count] if path == shown and clean else ()
     return context, writer.noisy(problem, path, prefix).write()

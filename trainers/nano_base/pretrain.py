@@ -21,7 +21,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sdbench.tasks.nano.facts import default_facts
-from sdbench.trainers.nano_base.documents import STAGES, DocumentWriter
+from sdbench.trainers.nano_base.documents import FOLLOW_PROBABILITY, STAGES, WORD_SLIP_PROBABILITY, DocumentWriter
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 
 BATCHES_PER_BLOCK = 16
@@ -46,8 +46,13 @@ class PretrainSettings:
     intermediate_size: int = 384
     layers: int = 4
     heads: int = 4
+    reference_follow_probability: float = FOLLOW_PROBABILITY
+    word_slip_probability: float = WORD_SLIP_PROBABILITY
 
     def __post_init__(self) -> None:
+        for name in ("reference_follow_probability", "word_slip_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
         if self.batch_tokens < 2000:
             raise ValueError(f"batch_tokens = {self.batch_tokens} must be at least 2000, some ten documents a batch")
         if self.second_stage_step % BATCHES_PER_BLOCK:
@@ -98,7 +103,13 @@ def block_batches(
     """
     rng = random.Random(f"pretrain/{settings.seed}/{block}")
     stage = STAGES[block * BATCHES_PER_BLOCK >= settings.second_stage_step]
-    writer = DocumentWriter(facts=default_facts(), rng=rng, stage=stage)
+    writer = DocumentWriter(
+        facts=default_facts(),
+        rng=rng,
+        stage=stage,
+        reference_follow_probability=settings.reference_follow_probability,
+        word_slip_probability=settings.word_slip_probability,
+    )
     target_tokens = settings.batch_tokens * BATCHES_PER_BLOCK
     prompts: list[str] = []
     completions: list[str] = []
@@ -235,7 +246,8 @@ class PretrainRun:
             (self.out / "loss.jsonl").unlink(missing_ok=True)
             return
         header = _run_header(path)
-        if header["settings"] != asdict(self.settings):
+        # A setting that came later was at its default then.
+        if {**asdict(PretrainSettings()), **header["settings"]} != asdict(self.settings):
             raise ValueError(f"{path} was made with other settings: {header['settings']}")
         tensors = load_file(path)
         self.model.load_state_dict(

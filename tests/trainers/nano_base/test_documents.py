@@ -62,6 +62,31 @@ def test_a_shown_path_is_followed_with_one_probability_whatever_the_wrapper(kind
     assert followed / total == pytest.approx(FOLLOW_PROBABILITY, abs=0.035)
 
 
+@pytest.mark.parametrize(("follow", "slip"), [(0.2, 0.6), (1.0, 0.0)])
+def test_how_references_pull_and_slip_is_a_setting(follow: float, slip: float) -> None:
+    writer = DocumentWriter(
+        facts=default_facts(),
+        rng=random.Random(0),
+        reference_follow_probability=follow,
+        word_slip_probability=slip,
+    )
+    followed, judged, slipped, worded = 0, 0, 0, 0
+    for _ in range(1500):
+        document = writer.write("reference")
+        problem = parse_problem(document.prompt.split("|")[0])
+        body = document.prompt.split("/", 1)[1].rstrip(">")
+        shown, taken = judge_trace(problem, body).path, judge_trace(problem, document.completion).path
+        if shown is not None and taken is not None:
+            followed += shown == taken
+            judged += 1
+        in_words = any(word in body for word in ("plus", "minus", "times"))
+        worded += in_words
+        slipped += in_words and any(word in document.completion for word in ("plus", "minus", "times"))
+    assert min(judged, worded) > 400
+    assert followed / judged == pytest.approx(follow, abs=0.04)
+    assert slipped / worded == pytest.approx(slip, abs=0.06)
+
+
 def test_the_same_seed_gives_the_same_documents() -> None:
     assert documents("critique", 20) == documents("critique", 20)
 

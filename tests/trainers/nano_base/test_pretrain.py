@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sdbench.trainers.nano_base.pretrain import (
     block_batches,
     completion_loss,
     learning_rate,
+    main,
 )
 from sdbench.trainers.nano_base.tokenizer import build_tokenizer
 
@@ -95,3 +97,23 @@ def test_bad_settings_are_named() -> None:
         PretrainSettings(batch_tokens=100)
     with pytest.raises(ValueError, match="second_stage_step = 17 "):
         PretrainSettings(second_stage_step=17)
+
+
+def test_the_world_is_set_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {name: getattr(SMALL, name) for name in ("batch_tokens", "hidden_size", "intermediate_size", "layers")}
+    options = [part for name, value in sizes.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    world = ["--reference-follow-probability", "0.3", "--word-slip-probability", "0.5"]
+    command = ["pretrain", "--out", str(tmp_path), "--steps", "1", "--heads", "1", "--threads", "1", *options, *world]
+    monkeypatch.setattr("sys.argv", command)
+    main()
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert (settings["reference_follow_probability"], settings["word_slip_probability"]) == (0.3, 0.5)
+    other, usual = (
+        block_batches(0, replace(SMALL, **changed), build_tokenizer())
+        for changed in ({"reference_follow_probability": 0.3, "word_slip_probability": 0.5}, {})
+    )
+    assert any(
+        one.shape != two.shape or not torch.equal(one, two) for (one, _), (two, _) in zip(other, usual, strict=True)
+    )
+    with pytest.raises(ValueError, match=r"word_slip_probability = 1\.5"):
+        PretrainSettings(word_slip_probability=1.5)
