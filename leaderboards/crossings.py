@@ -54,7 +54,8 @@ class ScoredCurve:
     @property
     def macro(self) -> Array:
         """Mean over seeds and strata at each point, ``macro_X``."""
-        return np.mean([values_SXP.mean(axis=(0, 2)) for values_SXP in self.strata], axis=0)
+        macro_X: Array = np.mean([values_SXP.mean(axis=(0, 2)) for values_SXP in self.strata], axis=0)
+        return macro_X
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,12 +261,10 @@ def _level_of_each(cells: Sequence[Sequence[Array]], *, confidence: float, resam
 
 def _draws(count: int, resamples: int, rng: np.random.Generator) -> Array:
     """Weights of ``count`` units in each replicate, ``weights_BC``, of sum one."""
-    drawn = max(1, count - 1)
-    return (
-        rng.multinomial(drawn, np.full(count, 1 / count), size=resamples) / drawn
-        if count > 1
-        else np.ones((resamples, 1))
-    )
+    if count == 1:
+        return np.ones((resamples, 1))
+    weights_BC: Array = rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples) / (count - 1)
+    return weights_BC
 
 
 def _leads(signs: Sequence[int]) -> list[tuple[int, int, int]]:
