@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from sdbench.harness.recipes.rates import flatten
 from sdbench.harness.run_directory import RunDirectory
 from sdbench.leaderboards.curves import SeedCurve, read_curve
 from sdbench.leaderboards.phase import PhaseMap, build_phase
@@ -51,27 +52,21 @@ def _check_alike(levels: Mapping[str, RunDirectory]) -> None:
     """Levels are one map only if nothing else differs between them; conditions may lack, and are named."""
     first = next(iter(levels.values()))
     for directory in levels.values():
-        for key, here, there in _differences(_comparable(directory), _comparable(first)):
-            raise UserError(
-                f"{directory.root} and {first.root} are levels of different runs: {key} is {here!r} and {there!r}; "
-                "study them apart"
-            )
+        shared = {*directory.resolved_recipe()["conditions"]} & {*first.resolved_recipe()["conditions"]}
+        here, there = _settings(directory, shared), _settings(first, shared)
+        for key in dict.fromkeys((*here, *there)):
+            if here.get(key) != there.get(key):
+                raise UserError(
+                    f"{directory.root} and {first.root} are levels of different runs: {key} is {here.get(key)!r} and "
+                    f"{there.get(key)!r}; study them apart"
+                )
 
 
-def _comparable(directory: RunDirectory) -> dict[str, Any]:
+def _settings(directory: RunDirectory, conditions: Collection[str]) -> dict[str, Any]:
+    """What levels have in common, by dotted path."""
     recipe = directory.resolved_recipe()
-    shared = {key: value for key, value in recipe.items() if key not in ("conditions", "phase", "recipe")}
+    shared = {key: value for key, value in recipe.items() if key not in ("phase", "recipe")}
     shared["problems"] = {key: value for key, value in recipe["problems"].items() if key != "hiddenness"}
-    shared["base model"] = directory.manifest()["hashes"]["base"]
-    for name, spec in recipe["conditions"].items():
-        shared[f"conditions.{name}"] = spec
-    return shared
-
-
-def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    return [
-        (key, here.get(key), there.get(key))
-        for key in (*here, *(key for key in there if key not in here))
-        if here.get(key) != there.get(key)
-        and not (key.startswith("conditions.") and (key not in here or key not in there))
-    ]
+    shared["conditions"] = {name: spec for name, spec in recipe["conditions"].items() if name in conditions}
+    shared["hash of the base"] = directory.manifest()["hashes"]["base"]
+    return dict(flatten(shared))
