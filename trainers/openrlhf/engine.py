@@ -9,7 +9,6 @@ from openrlhf.trainer.ray import vllm_engine
 
 from sdbench.trainers.openrlhf.process import this_task
 
-_CPU_WORKER = "sdbench.trainers.openrlhf.cpu.engine_worker.CpuWorkerWrap"
 _BATCHED_TOKENS = 2048
 
 
@@ -27,11 +26,7 @@ class ConditionRolloutActor(vllm_engine.RolloutRayActor.__ray_metadata__.modifie
         if task.on_cpu:
             # As in ``engines/vllm.py``: a CPU's seeded requests must be read whole.
             tokens = max(options["max_model_len"], _BATCHED_TOKENS)
-            options |= {
-                "worker_extension_cls": _CPU_WORKER,
-                "enable_chunked_prefill": False,
-                "max_num_batched_tokens": tokens,
-            }
+            options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": tokens}
         await super().__init__(*arguments, **options)
 
     def process_id(self) -> int:

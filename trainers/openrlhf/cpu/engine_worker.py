@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from openrlhf.trainer.ray.vllm_worker_wrap import WorkerWrap
+from openrlhf.trainer.ray import vllm_worker_wrap
 
 from sdbench.trainers.openrlhf.cpu.gloo import GlooGroup
 
 
-class CpuWorkerWrap(WorkerWrap):  # type: ignore[misc]
+class CpuWorkerWrap(vllm_worker_wrap.WorkerWrap):  # type: ignore[misc]
     """OpenRLHF's extension of the worker, with gloo in the place of NCCL and main memory in that of the GPU's."""
 
     def init_process_group(
@@ -48,5 +48,7 @@ def prepare() -> None:
         layer.cpu_linear = torch.nn.functional.linear
 
     utils.dispatch_cpu_unquantized_gemm = plain_linear
+    # Upstream names its class to the engine, and vLLM looks it up by that name.
+    vllm_worker_wrap.WorkerWrap = CpuWorkerWrap
     # A colocated engine is told to sleep; the CPU's worker hears it and keeps its memory.
     CpuPlatform.is_sleep_mode_available = lambda self: True
