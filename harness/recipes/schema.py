@@ -59,7 +59,7 @@ class PhaseSection(StrictModel):
     """``[phase]``: one run a level, alike but for how hidden the hardest fact of its problems is, on both procedures.
 
     Each level's pool and validation problems are its own; so each is a run of its own, in a folder named after it, and
-    no two are ever paired. ``level``: which of them this run is; ``sdbench run`` sets it.
+    the map pairs no two of them. ``level``: which of them this run is; ``sdbench run`` sets it.
     """
 
     levels: tuple[HiddennessName, ...] = Field(min_length=1)
