@@ -209,7 +209,8 @@ def _grid(first: ScoredCurve, second: ScoredCurve) -> Array:
     if not reach > 0:
         raise ValueError(f"{first.condition} and {second.condition} reach no spending above zero together")
     if all(row.shape == rows[0].shape and bool(np.all(row == rows[0])) for row in rows):
-        return rows[0][rows[0] > 0]
+        points_X: Array = rows[0][rows[0] > 0]
+        return points_X
     return np.linspace(reach / _PLACES, reach, _PLACES)
 
 
