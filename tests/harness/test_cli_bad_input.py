@@ -76,7 +76,7 @@ def refuse(call: Call, folder: Path, *arguments: str | Path) -> str:
         (("run", "--all", "--seed", "x"), "--seed.*'x' is not a whole number"),
         (("run", "--all", "--seed", "-1"), "recipe.seed = -1 should be greater"),
         (("run", "--all", "--seed", "1", "--set", "recipe.seed=2"), "also set by an option"),
-        (("run", "--all", "--backend", "openrlhf"), "'openrlhf' is not .*local"),
+        (("run", "--all", "--backend", "slurm"), "'slurm' is not .*local.*openrlhf"),
         (("run", "--all", "--plugin", "no_such_module_here"), "no_such_module_here"),
         (("run", "--all", "--train-data", "rows.csv"), "neither .jsonl nor .parquet"),
         (("list", "feedbacks"), "'feedbacks' is not one of 'feedback'"),
