@@ -42,8 +42,8 @@ def start_ray(*, gpus: int, on_cpu: bool, address: str | None = None) -> None:
 
         options = ray_options(gpus=gpus) if address is None else joining_options()
         options["runtime_env"]["env_vars"] = {**environment, **options["runtime_env"]["env_vars"]}
-    if address is not None:
-        options["address"] = address
+    # Without an address Ray would join whatever cluster it finds on this machine.
+    options["address"] = address or "local"
     try:
         ray.init(**options)
     except (ConnectionError, ValueError) as error:

@@ -96,6 +96,7 @@ class ConditionPPOTrainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class
         self._problems = {problem.id: problem for problem in self.task.pool}
         self._spent = Spent()
         self._draw_in_order()
+        self._end_at_the_budget()
         self.experience_maker = LessonMaker(
             self.actor_model_group,
             self.critic_model_group,
@@ -122,6 +123,17 @@ class ConditionPPOTrainer(ppo_trainer.PPOTrainer.__ray_metadata__.modified_class
         )
 
     prompts_dataloader: Any
+
+    def _end_at_the_budget(self) -> None:
+        """Upstream ends where its data set does; where groups are filtered that holds more draws than are needed."""
+        generate = self.samples_generator.generate_samples
+
+        def generate_samples(**options: Any) -> Any:
+            if self._spent.steps >= self.task.condition.budget.steps:
+                return [], None, 0, True
+            return generate(**options)
+
+        self.samples_generator.generate_samples = generate_samples
 
     def _draw_in_order(self) -> None:
         """Upstream shuffles its data set; ours is in the order of the run already."""

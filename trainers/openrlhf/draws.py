@@ -48,12 +48,20 @@ class SampleLabel(StrictModel):
     text: str
 
 
+FILTERING_FLAG = "--algo.dynamic_filtering_enable"
+# Rows for each that is needed, where upstream may throw groups away and draw others; all unused, they cost nothing.
+_SPARE = 16
+
+
 def draw_labels(task: TrainingTask, prompt_format: PromptFormat) -> list[DrawLabel]:
-    """Every draw of a training: a function of pool, seed and budget, the same as the local trainer's."""
+    """Every draw of a training: a function of pool, seed and budget, the same as the local trainer's.
+
+    Where groups are filtered (``FILTERING_FLAG``) there are more of them than a budget of unfiltered ones needs.
+    """
     budget, size = task.condition.budget, task.condition.budget.group_size
     order = ProblemOrder(problems=task.pool, seed=task.seed)
     labels: list[DrawLabel] = []
-    for step in range(budget.steps):
+    for step in range(budget.steps * (_SPARE if FILTERING_FLAG in task.cluster.flags else 1)):
         for draw in order.draws(step=step, problems_per_step=budget.rollouts_per_step // size):
             first = draw.visit * size
             seeds = tuple(
