@@ -50,6 +50,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         if finished:
             save_state(folder.state, tensors={}, header={"spent": {"rollouts": 8 * finished}})
         plan: Any = SimpleNamespace(
+            arguments=SimpleNamespace(backend="local"),
             base_path=tmp_path,
             critics={},
             prompt_format=object(),
