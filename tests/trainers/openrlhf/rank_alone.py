@@ -30,6 +30,10 @@ def validated_arguments(flags: list[str]) -> Any:
     import openrlhf.utils
     import ray
 
+    from sdbench.trainers.openrlhf.entry import own_parser
+
+    _, flags = own_parser().parse_known_args(flags)
+
     def capture(arguments: Any) -> Any:
         raise _CapturedError(arguments)
 
