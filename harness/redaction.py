@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import suppress
 from typing import Any
 
 REDACTED = "[redacted]"
@@ -57,3 +58,8 @@ class QuietFileHandler(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
         """See ``logging.Handler``."""
+
+    def close(self) -> None:
+        """Close the file; what a full disk would not take of it is lost, and said elsewhere."""
+        with suppress(OSError):
+            super().close()
