@@ -27,6 +27,7 @@ import psutil
 
 from sdbench.tasks.nano.training_problems import training_problems
 from sdbench.trainers.conditions import ConditionSpec, CriticSpec
+from sdbench.trainers.feedback.nano_contexts import student_prompt
 from sdbench.trainers.local.settings import LocalTrainerSettings
 from sdbench.trainers.openrlhf.arguments import upstream_flags
 from sdbench.trainers.openrlhf.settings import OpenRlhfSettings
@@ -103,7 +104,7 @@ def plain_flags(task: TrainingTask, folder: Path) -> list[str]:
     """The same training by upstream alone: its own data set of texts, and a reward function file."""
     data, reward = folder / "prompts.jsonl", folder / "reward.py"
     problems = (task.pool * task.condition.budget.steps)[: task.condition.budget.steps * ROLLOUTS // 8]
-    data.write_text("".join(json.dumps({"input": p.text, "label": p.answer}) + "\n" for p in problems))
+    data.write_text("".join(json.dumps({"input": student_prompt(p.text), "label": p.answer}) + "\n" for p in problems))
     reward.write_text(REWARD)
     flags = upstream_flags(task)
     for name, value in (("--train.agent_func_path", None), ("--sdbench.task", None), ("--data.prompt_dataset", data)):
