@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from sdbench.tasks.errors import UserError
 
 Kind = Literal["user", "diverged", "died", "bug"]
+FULL_DISK = "the disk that holds the training's state or records is full: free some of it and call again"
 _DEAD = {
     "RayActorError": "a process of the training",
     "ActorDiedError": "a process of the training",
@@ -26,14 +28,14 @@ _DEAD = {
 def kind_of(error: BaseException) -> tuple[Kind, str]:
     """What kind of end an error is, and how it is told."""
     for cause in _causes(error):
-        if hasattr(cause, "traceback_str"):
+        if any(kind.__name__ == "RayTaskError" for kind in type(cause).__mro__):
             continue  # Ray's wrapper is of its cause's kind too, and says a whole traceback; the cause follows
         if isinstance(cause, UserError):
             return "user", str(cause)
         if isinstance(cause, FloatingPointError):
             return "diverged", str(cause)
         if _is_full_disk(cause):
-            return "user", "the disk that holds the training's state or records is full: free some of it and call again"
+            return "user", FULL_DISK
     for cause in _causes(error):
         for kind in type(cause).__mro__:
             if kind.__name__ in _DEAD:
@@ -42,10 +44,14 @@ def kind_of(error: BaseException) -> tuple[Kind, str]:
 
 
 def write_error(path: Path, error: BaseException) -> None:
-    """Write it down."""
+    """Write it down; a full disk leaves nothing, and whoever reads sees that it is full."""
     kind, message = kind_of(error)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"format_version": 1, "kind": kind, "message": message}) + "\n", encoding="utf-8")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        text = json.dumps({"format_version": 1, "kind": kind, "message": message})
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -34,6 +34,7 @@ from sdbench.trainers.local.settings import (
     TrainingRecord,
 )
 from sdbench.trainers.openrlhf.arguments import check_base, check_supported, upstream_flags
+from sdbench.trainers.openrlhf.errors import FULL_DISK
 from sdbench.trainers.openrlhf.settings import OpenRlhfSettings
 from sdbench.trainers.openrlhf.task import TrainingTask, problem_rows, read_task
 
@@ -48,6 +49,8 @@ _KEPT = frozenset({"logs", _COMMAND_FILE, "task.json"})
 # What a GPU's memory is shared out by, and a critic's engine, change no weight.
 _CHANGES_NO_WEIGHT = {"gpu_memory_share", "critic_gpus"}
 _POLL_SECONDS = 0.5
+# Less than any file that a training writes.
+_FULL_BYTES = 1 << 16
 _STOPPING_SECONDS = 60.0
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
@@ -359,6 +362,8 @@ def _failure(task: TrainingTask, code: int, log: Path) -> Exception:
         if kind == "died":
             return TrainingDiedError(f"{message}: {again}; see {log}")
         return TrainingDiedError(f"{message}; see {log}")
+    if shutil.disk_usage(task.state_dir).free < _FULL_BYTES:
+        return UserError(FULL_DISK)
     if code < 0:
         name = signal.Signals(-code).name
         return TrainingDiedError(f"the training was killed by {name}, as where memory runs out: {again}; see {log}")

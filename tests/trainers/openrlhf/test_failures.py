@@ -103,8 +103,7 @@ def test_a_full_disk_at_a_state_is_told_and_the_next_call_goes_on(make_task, sma
     full = task.model_copy(update={"state_dir": small_disk / "state"})
     full.write(full.task_file)
     assert run(full) == 2
-    assert error(full)["kind"] == "user"
-    assert "is full" in error(full)["message"]
+    assert "sdbench: the disk that holds the training's state or records is full" in log_of(full)
     assert not task.checkpoint_dir.exists()
     # Somewhere with room it begins anew: no state was whole.
     assert run(task) == 0, log_of(task)[-3000:]
