@@ -13,6 +13,7 @@ from sdbench.tasks.errors import UserError
 
 Kind = Literal["user", "diverged", "died", "bug"]
 FULL_DISK = "the disk that holds the training's state or records is full: free some of it and call again"
+_TORCH_CANNOT_WRITE = ("PytorchStreamWriter failed writing", "inline_container.cc", "iostream error")
 _DEAD = {
     "RayActorError": "a process of the training",
     "ActorDiedError": "a process of the training",
@@ -69,7 +70,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _is_full_disk(error: BaseException) -> bool:
     # torch, which writes DeepSpeed's state, tells of a failed write in words of its own.
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-    return full or "PytorchStreamWriter failed writing" in str(error)
+    return full or any(words in str(error) for words in _TORCH_CANNOT_WRITE)
 
 
 def _first_line(error: BaseException) -> str:
