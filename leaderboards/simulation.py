@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import get_args
 
-from sdbench.leaderboards.simulation_page import FIGURES, percent_text, reading_above, table, tell, write_figures
+from sdbench.leaderboards.simulation_page import FIGURES, figures_command, percent_text, table, tell
 from sdbench.leaderboards.simulation_population import (
     BENCHMARK_SD,
     BENCHMARKS,
@@ -204,24 +202,13 @@ def _coverage(cell: Coverage) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(prog="python -m sdbench.leaderboards.simulation", description=__doc__)
-    parser.add_argument("--boards", type=int, default=2000, help="simulated boards behind each figure")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation")
-    parser.add_argument("--out", type=Path, help="page whose figures to write; default: standard output")
-    options = parser.parse_args(arguments)
-    if options.boards < 1 or options.seed < 0:
-        parser.error(f"--boards {options.boards} --seed {options.seed}: at least one board, and no negative seed")
-    if options.out is not None and not options.out.parent.is_dir():
-        parser.error(f"--out {options.out}: no folder {options.out.parent}; create it first")
-    if options.out is not None and reading_above(options.out) is None:
-        parser.error(f"--out {options.out}: that file has no line {FIGURES!r}; add it where the figures belong")
-    command = f"{parser.prog} --boards {options.boards} --seed {options.seed}"
-    if options.out is None:
-        print(figures(boards=options.boards, seed=options.seed, command=command))
-    else:
-        write_figures(
-            options.out, figures(boards=options.boards, seed=options.seed, command=f"{command} --out {options.out}")
-        )
+    figures_command(
+        "sdbench.leaderboards.simulation",
+        counted="board",
+        description=__doc__,
+        figures=lambda boards, seed, command: figures(boards=boards, seed=seed, command=command),
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ of ``docs/check.md``. How pairs are drawn stands in ``simulation_check_populatio
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 from scipy import special
@@ -26,7 +24,7 @@ from sdbench.leaderboards.simulation_check_population import (
     expected_baseline,
     simulate,
 )
-from sdbench.leaderboards.simulation_page import FIGURES, reading_above, table, tell, write_figures
+from sdbench.leaderboards.simulation_page import FIGURES, figures_command, table, tell
 from sdbench.leaderboards.simulation_rates import Rate
 
 LOOKS = 4
@@ -163,23 +161,13 @@ def _share(count: int, pairs: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command-line entry."""
-    parser = argparse.ArgumentParser(prog="python -m sdbench.leaderboards.simulation_check", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=2000, help="simulated pairs behind each figure")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the simulation")
-    parser.add_argument("--out", type=Path, help="page whose figures to write; default: standard output")
-    options = parser.parse_args(arguments)
-    if options.pairs < 1 or options.seed < 0:
-        parser.error(f"--pairs {options.pairs} --seed {options.seed}: at least one pair, and no negative seed")
-    if options.out is not None and not options.out.parent.is_dir():
-        parser.error(f"--out {options.out}: no folder {options.out.parent}; create it first")
-    if options.out is not None and reading_above(options.out) is None:
-        parser.error(f"--out {options.out}: that file has no line {FIGURES!r}; add it where the figures belong")
-    command = f"{parser.prog} --pairs {options.pairs} --seed {options.seed}"
-    if options.out is None:
-        print(figures(pairs=options.pairs, seed=options.seed, command=command))
-    else:
-        command = f"{command} --out {options.out}"
-        write_figures(options.out, figures(pairs=options.pairs, seed=options.seed, command=command))
+    figures_command(
+        "sdbench.leaderboards.simulation_check",
+        counted="pair",
+        description=__doc__,
+        figures=lambda pairs, seed, command: figures(pairs=pairs, seed=seed, command=command),
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

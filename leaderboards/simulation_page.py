@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 FIGURES = "## Figures"
@@ -39,3 +40,40 @@ def write_figures(path: Path, text: str) -> None:
     unfinished = path.with_name(path.name + ".part")
     unfinished.write_text((reading_above(path) or "") + text, encoding="utf-8")
     os.replace(unfinished, path)
+
+
+def figures_command(
+    name: str,
+    *,
+    counted: str,
+    description: str | None,
+    figures: Callable[[int, int, str], str],
+    arguments: Sequence[str] | None,
+) -> None:
+    """The command line of a simulation: prints its figures, or writes them into a page.
+
+    Args:
+        name: of its module.
+        counted: what a figure is over so many of, in the singular; its plural is the option.
+        description: for ``--help``.
+        figures: makes them of the count, the seed, and the command that they are said to be made by.
+        arguments: of the command line; None for the process's own.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
+    add = parser.add_argument
+    add(f"--{counted}s", dest="count", type=int, default=2000, help=f"simulated {counted}s behind each figure")
+    add("--seed", type=int, default=1, help="seed of the simulation")
+    add("--out", type=Path, help="page whose figures to write; default: standard output")
+    options = parser.parse_args(arguments)
+    if options.count < 1 or options.seed < 0:
+        given = f"--{counted}s {options.count} --seed {options.seed}"
+        parser.error(f"{given}: at least one {counted}, and no negative seed")
+    if options.out is not None and not options.out.parent.is_dir():
+        parser.error(f"--out {options.out}: no folder {options.out.parent}; create it first")
+    if options.out is not None and reading_above(options.out) is None:
+        parser.error(f"--out {options.out}: that file has no line {FIGURES!r}; add it where the figures belong")
+    command = f"{parser.prog} --{counted}s {options.count} --seed {options.seed}"
+    if options.out is None:
+        print(figures(options.count, options.seed, command))
+    else:
+        write_figures(options.out, figures(options.count, options.seed, f"{command} --out {options.out}"))

@@ -91,10 +91,15 @@ def output_head(model: Any) -> nn.Linear:
 
 def completion_hidden(model: Any, batch: CompletionBatch) -> torch.Tensor:
     """Hidden states ``[B, T, D]`` that predict the completion tokens; what stands outside the mask is meaningless."""
-    hidden_BSD = causal_lm(model).get_decoder()(input_ids=batch.ids_BS, use_cache=False).last_hidden_state
+    return predicting_states(
+        causal_lm(model).get_decoder()(input_ids=batch.ids_BS, use_cache=False).last_hidden_state, batch
+    )
+
+
+def predicting_states(hidden_BSD: torch.Tensor, batch: CompletionBatch) -> torch.Tensor:
+    """Of a batch's hidden states those that predict its completion tokens, ``[B, T, D]``."""
     index_BTD = batch.predictor_BT[..., None].expand(-1, -1, hidden_BSD.shape[-1])
-    gathered: torch.Tensor = hidden_BSD.gather(1, index_BTD)
-    return gathered
+    return hidden_BSD.gather(1, index_BTD)
 
 
 @torch.no_grad()

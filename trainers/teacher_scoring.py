@@ -104,6 +104,5 @@ def teacher_view(
 def head_of(model: Any, *, detach: bool = False) -> Head:
     """The output layer as it is now; detached it keeps the tensors that a teacher lent after they are taken back."""
     layer = output_head(model)
-    if not detach:
-        return Head(weight_VD=layer.weight, bias_V=layer.bias)
-    return Head(weight_VD=layer.weight.detach(), bias_V=None if layer.bias is None else layer.bias.detach())
+    head = Head(weight_VD=layer.weight, bias_V=layer.bias)
+    return head.detached() if detach else head

@@ -35,6 +35,10 @@ class Head:
     weight_VD: Tensor
     bias_V: Tensor | None = None
 
+    def detached(self) -> Head:
+        """The same tensors without a gradient, kept also where a module takes up others."""
+        return Head(weight_VD=self.weight_VD.detach(), bias_V=None if self.bias_V is None else self.bias_V.detach())
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkedResult:

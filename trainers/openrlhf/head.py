@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sdbench.trainers.objectives.chunked import Head
-from sdbench.trainers.scoring import CompletionBatch, output_head
+from sdbench.trainers.scoring import CompletionBatch, output_head, predicting_states
+from sdbench.trainers.teacher_scoring import head_of
 
 
 @contextmanager
@@ -26,13 +27,6 @@ def _answering(head: nn.Linear, answer: Callable[[Tensor], Tensor]) -> Iterator[
         yield
     finally:
         del head.forward
-
-
-def completion_states(hidden_BSD: Tensor, batch: CompletionBatch) -> Tensor:
-    """The hidden states that predict the completion tokens, laid end to end, shape ND."""
-    index_BTD = batch.predictor_BT[..., None].expand(-1, -1, hidden_BSD.shape[-1])
-    states_ND: Tensor = hidden_BSD.gather(1, index_BTD)[batch.mask_BT]
-    return states_ND
 
 
 def run_for(engine: Any, batch: CompletionBatch, *, compute: Callable[[Tensor, Head], Tensor]) -> Tensor:
@@ -47,8 +41,7 @@ def run_for(engine: Any, batch: CompletionBatch, *, compute: Callable[[Tensor, H
     layer = output_head(module)
 
     def answer(hidden_BSD: Tensor) -> Tensor:
-        head = Head(weight_VD=layer.weight, bias_V=layer.bias)
-        return compute(completion_states(hidden_BSD, batch), head)
+        return compute(predicting_states(hidden_BSD, batch)[batch.mask_BT], head_of(module))
 
     with _answering(layer, answer):
         found: Tensor = engine(input_ids=batch.ids_BS, use_cache=False).logits

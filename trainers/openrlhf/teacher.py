@@ -18,6 +18,7 @@ from torch import Tensor
 from sdbench.trainers.conditions import TeacherSettings
 from sdbench.trainers.objectives.chunked import Head
 from sdbench.trainers.scoring import output_head
+from sdbench.trainers.teacher_scoring import head_of
 
 
 class EngineTeacher(Protocol):
@@ -120,6 +121,9 @@ class _Copy:
 
     def head(self) -> Head | None:
         layer = output_head(self._engine.module)
+        if not hasattr(layer.weight, "ds_id"):
+            return head_of(self._engine.module, detach=True)
+        # Sharded: what is gathered here is given up again, so it is kept as a copy.
         with gathered([p for p in (layer.weight, layer.bias) if p is not None]):
             bias = None if layer.bias is None else layer.bias.detach().clone()
             return Head(weight_VD=layer.weight.detach().clone(), bias_V=bias)

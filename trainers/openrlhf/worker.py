@@ -83,7 +83,7 @@ class ConditionTrainer(ppo_actor.ActorPPOTrainer):  # type: ignore[misc]
                     student_hidden_ND=student_ND,
                     student_head=head,
                     teacher_hidden_ND=teacher_states_ND,
-                    teacher_head=teacher_head or detached(head),
+                    teacher_head=teacher_head or head.detached(),
                     sampled_ids_N=batch.targets_BT[batch.mask_BT],
                     temperature=self.task.settings.temperature,
                     settings=objective,
@@ -200,11 +200,6 @@ def behaviour_logprobs(experience: Any, rows: list[TeacherRow], batch: Completio
 
 def _of_completion(values_S: Tensor, row: TeacherRow, length: int) -> Tensor:
     return values_S[row.prompt_tokens - 1 : row.prompt_tokens - 1 + length]
-
-
-def detached(head: Head) -> Head:
-    """The same layer, without a gradient."""
-    return Head(weight_VD=head.weight_VD.detach(), bias_V=None if head.bias_V is None else head.bias_V.detach())
 
 
 def _mean(values_N: Tensor, counted_N: Tensor) -> Tensor:
