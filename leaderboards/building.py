@@ -185,7 +185,7 @@ def _why_apart(first: CheckpointResult, second: CheckpointResult) -> str:
         if named:
             return f"they differ in {', '.join(named)}"
         if first.training.digest != second.training.digest:
-            return "they differ in base, training problems or a setting of the training: see the recipes of their runs"
+            return "they differ in training problems or a setting of the training: see the recipes of their runs"
     if first.reveals != second.reveals:
         return "they differ in what they reveal"
     if first.training is None:

@@ -120,16 +120,19 @@ def run(
 
         execute_run(plan, jobs=jobs)
 
+    def made(folder: Path) -> Path | None:
+        return folder if out is None and not dry_run else None
+
     levels = levels_of(recipe, overrides=settings)
     if levels:
         root = levels_root(recipe, overrides=settings, out=out, levels=levels)
-        with interrupt_told(new_folder=root if out is None else None):
+        with interrupt_told(new_folder=made(root)):
             run_levels(levels, root=root, prepare=prepare, carry_out=carry_out, tell=typer.echo)
         if not dry_run:
             typer.echo(phase_text(root, levels))
         return
     plan = prepare(out)
-    with interrupt_told(new_folder=plan.directory.root if out is None else None):
+    with interrupt_told(new_folder=made(plan.directory.root)):
         carry_out(plan)
 
 

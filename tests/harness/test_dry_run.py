@@ -401,3 +401,16 @@ def test_dry_run_starts_no_run(call: Call, command: tuple[Any, ...], monkeypatch
     shown = call(*command, "--condition", "null_wrapper", "--dry-run", "--set", "diagnose.problems_per_stratum=0")
     assert shown.code == 0, shown.err
     assert "token advantages" not in shown.out
+
+
+def test_an_interrupted_one_names_no_folder_since_it_made_none(
+    call: Call, command: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdbench.harness.stages.dry_run.show_dry_run", interrupted)
+    ended = call(*command, "--all", "--dry-run")
+    assert ended.code == 130
+    assert "interrupted; go on with: sdbench" in ended.err
+    assert "--out" not in ended.err.split("go on with")[1]

@@ -292,7 +292,7 @@ def test_seeds_of_trainings_that_differ_in_a_setting_are_no_row_together() -> No
     assert len(build_board([first, second]).rows) == 1
     board = build_board([first, other])
     assert len(board.rows) == 2
-    assert any("differ in base, training problems or a setting" in note for note in board.notes)
+    assert any("differ in training problems or a setting" in note for note in board.notes)
 
 
 def test_benchmarks_may_have_samples_of_their_own() -> None:
