@@ -3,7 +3,9 @@
 Every effect is a weighted sum of the cells' means (``contrasts.linear_contrast``), so that its interval is that of any
 contrast: paired by problem, seeds independent between cells. A factor of two levels has one contrast, the later level
 minus the earlier; one of three or more has one for each pair of neighbours. A main effect averages over the levels of
-the other factors; an interaction is a difference of differences, averaged over the rest.
+the other factors; an interaction is a difference of differences, averaged over the rest. A simple effect is a factor's
+step at one level of one other factor, averaged over the rest: where two factors interact, it says what a main effect
+hides.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ class Effect:
     """One effect of a layout.
 
     Attributes:
-        name: for example ``path: own - other``, or two of these joined by a times sign.
-        order: 1 for a main effect, 2 and more for an interaction of as many factors.
+        name: for example ``path: own - other``, or two of these joined by a times sign; of a simple effect
+            ``path: own - other, at quote: none``.
+        order: 1 for a main or simple effect, 2 and more for an interaction of as many factors.
         weights: of every cell, by its levels; they sum to zero.
     """
 
@@ -54,7 +57,7 @@ class EffectRow:
 
     Attributes:
         contrast: None where it cannot be told.
-        holm_p: adjusted over the main effects, or over the interactions.
+        holm_p: adjusted over the main effects, over the interactions, or over the simple effects.
         reason: why there is no contrast.
     """
 
@@ -78,6 +81,24 @@ def effects_of(factors: Sequence[Factor]) -> list[Effect]:
             steps = [range(1, len(factors[index].levels)) for index in chosen]
             for ends in product(*steps):
                 effects.append(_effect(factors, dict(zip(chosen, ends, strict=True))))
+    return effects
+
+
+def simple_effects_of(factors: Sequence[Factor]) -> list[Effect]:
+    """Every step of every factor at every single level of each other factor, in the order of the factors."""
+    effects = []
+    for index, factor in enumerate(factors):
+        for end in range(1, len(factor.levels)):
+            whole = _effect(factors, {index: end})
+            for other, at in enumerate(factors):
+                if other == index:
+                    continue
+                for level in at.levels:
+                    weights = {
+                        levels: weight * len(at.levels) if levels[other] == level else 0.0
+                        for levels, weight in whole.weights.items()
+                    }
+                    effects.append(Effect(name=f"{whole.name}, at {at.name}: {level}", order=1, weights=weights))
     return effects
 
 
@@ -106,7 +127,7 @@ def analyse_layout(
     absent: Mapping[Levels, str] | None = None,
     confidence: float = 0.95,
 ) -> list[EffectRow]:
-    """Every effect with its interval; Holm's adjustment within the main effects and within the interactions.
+    """Every main effect and interaction with its interval; Holm's adjustment within the ones and within the others.
 
     A problem counts only if every cell has a value for it. An effect of which a cell is absent is undefined and says
     which; what the other cells have is still used for the other effects.
@@ -118,10 +139,36 @@ def analyse_layout(
         absent: why a cell is not there, by its levels.
         confidence: level of the limits.
     """
+    rows = _rows(effects_of(factors), cells, shares=shares, absent=absent, confidence=confidence)
+    return _adjusted([row for row in rows if row.effect.order == 1]) + _adjusted(
+        [row for row in rows if row.effect.order > 1]
+    )
+
+
+def analyse_simple_effects(
+    factors: Sequence[Factor],
+    cells: Mapping[Levels, Sequence[Array]],
+    *,
+    shares: bool = True,
+    absent: Mapping[Levels, str] | None = None,
+    confidence: float = 0.95,
+) -> list[EffectRow]:
+    """Every simple effect, as in ``analyse_layout``; Holm's adjustment is over all of them. None of a single factor."""
+    return _adjusted(_rows(simple_effects_of(factors), cells, shares=shares, absent=absent, confidence=confidence))
+
+
+def _rows(
+    effects: Sequence[Effect],
+    cells: Mapping[Levels, Sequence[Array]],
+    *,
+    shares: bool,
+    absent: Mapping[Levels, str] | None,
+    confidence: float,
+) -> list[EffectRow]:
     kept = _known_problems(list(cells.values()))
     known = {levels: [a[:, keep] for a, keep in zip(strata, kept, strict=True)] for levels, strata in cells.items()}
     rows = []
-    for effect in effects_of(factors):
+    for effect in effects:
         missing = [levels for levels in effect.cells if levels not in known]
         reason, contrast = None, None
         if missing:
@@ -138,9 +185,7 @@ def analyse_layout(
                 confidence=confidence,
             )
         rows.append(EffectRow(effect=effect, contrast=contrast, holm_p=None, reason=reason))
-    return _adjusted([row for row in rows if row.effect.order == 1]) + _adjusted(
-        [row for row in rows if row.effect.order > 1]
-    )
+    return rows
 
 
 def _known_problems(cells: Sequence[Sequence[Array]]) -> list[Array]:

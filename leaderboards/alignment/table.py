@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdbench.leaderboards.alignment.factorial import EffectRow, Factor, Levels, analyse_layout
+from sdbench.leaderboards.alignment.factorial import (
+    EffectRow,
+    Factor,
+    Levels,
+    analyse_layout,
+    analyse_simple_effects,
+)
 from sdbench.leaderboards.clustered import Statistic
 from sdbench.leaderboards.contrasts import Contrast, paired_contrast
 from sdbench.leaderboards.statistics import Array
@@ -91,6 +97,7 @@ class AlignmentTable:
         cells: in order of levels.
         beside: controls and other conditions of the run.
         effects: by measure (``MEASURES``).
+        simple: each step at each level of another factor, on the gain.
         notes: what a reader must know.
     """
 
@@ -98,6 +105,7 @@ class AlignmentTable:
     cells: tuple[ConditionRow, ...]
     beside: tuple[ConditionRow, ...]
     effects: dict[str, tuple[EffectRow, ...]]
+    simple: tuple[EffectRow, ...]
     notes: tuple[str, ...]
 
 
@@ -146,14 +154,8 @@ def build_table(
             measured=run.measured.get(name),
         )
 
-    effects = {
-        GAIN: analyse_layout(
-            factors,
-            {levels: list(run.scores[name].values()) for levels, name in cells.items() if name in run.scores},
-            absent=absent,
-            confidence=confidence,
-        )
-    }
+    scored = {levels: list(run.scores[name].values()) for levels, name in cells.items() if name in run.scores}
+    effects = {GAIN: analyse_layout(factors, scored, absent=absent, confidence=confidence)}
     recorded = {levels: run.records[name] for levels, name in cells.items() if name in run.records}
     for measure in list(MEASURES)[1:]:
         effects[measure] = analyse_layout(
@@ -169,6 +171,7 @@ def build_table(
         cells=rows,
         beside=tuple(row(name, None) for name in names if name not in in_layout),
         effects={measure: tuple(found) for measure, found in effects.items()},
+        simple=tuple(analyse_simple_effects(factors, scored, absent=absent, confidence=confidence)),
         notes=tuple(_notes(rows)),
     )
 

@@ -27,6 +27,12 @@ def render_alignment_markdown(table: AlignmentTable, *, run: str) -> str:
     ]
     for measure, told in MEASURES.items():
         parts += [f"### Effects on {escape(told)}", _effects_table(table.effects[measure], measure)]
+        if measure == GAIN and table.simple:
+            parts += [
+                "#### Each step at one level of another factor",
+                "What the interactions mean: averaged over the rest. Holm over all of them.",
+                _effects_table(table.simple, measure, kind="simple"),
+            ]
     parts.append(
         f"Holm within the main effects and within the interactions of each measure; ~ is not told apart (Holm p "
         f"{ALPHA} or more). An interaction is a difference of differences: how much more the first step brings "
@@ -73,20 +79,20 @@ def _cell_row(row: ConditionRow, factors: int) -> list[str]:
     ]
 
 
-def _effects_table(rows: Sequence[EffectRow], measure: str) -> str:
+def _effects_table(rows: Sequence[EffectRow], measure: str, *, kind: str | None = None) -> str:
     in_points = measure == GAIN
     lines = []
     for row in rows:
-        kind = "main" if row.effect.order == 1 else f"{row.effect.order}-way"
+        of_kind = kind or ("main" if row.effect.order == 1 else f"{row.effect.order}-way")
         if row.contrast is None:
-            lines.append([escape(row.effect.name), kind, UNDEFINED, escape(row.reason or ""), "-", "-", "?"])
+            lines.append([escape(row.effect.name), of_kind, UNDEFINED, escape(row.reason or ""), "-", "-", "?"])
             continue
         clear = row.holm_p is not None and row.holm_p < ALPHA
         sign = ("\\>" if row.contrast.estimate > 0 else "\\<") if clear else "\\~"
         lines.append(
             [
                 escape(row.effect.name),
-                kind,
+                of_kind,
                 *_contrast_cells(row.contrast, in_points=in_points),
                 p_text(row.contrast.p_value).replace("<", "\\<"),
                 p_text(row.holm_p).replace("<", "\\<"),
@@ -158,19 +164,8 @@ def alignment_to_json(table: AlignmentTable) -> dict[str, Any]:
         "factors": [asdict(factor) for factor in table.factors],
         "cells": [_condition_json(row) for row in table.cells],
         "beside": [_condition_json(row) for row in table.beside],
-        "effects": {
-            measure: [
-                {
-                    "effect": row.effect.name,
-                    "order": row.effect.order,
-                    "contrast": _finite(row.contrast),
-                    "holm_p": row.holm_p,
-                    "reason": row.reason,
-                }
-                for row in rows
-            ]
-            for measure, rows in table.effects.items()
-        },
+        "effects": {measure: list(map(_effect_json, rows)) for measure, rows in table.effects.items()},
+        "simple": list(map(_effect_json, table.simple)),
         "notes": list(table.notes),
     }
 
@@ -182,6 +177,16 @@ def predictors_to_json(predictors: Sequence[PredictorRow], foretold: Sequence[Fo
 
 def _condition_json(row: ConditionRow) -> dict[str, Any]:
     return {**asdict(row), "gain": _finite(row.gain)}
+
+
+def _effect_json(row: EffectRow) -> dict[str, Any]:
+    return {
+        "effect": row.effect.name,
+        "order": row.effect.order,
+        "contrast": _finite(row.contrast),
+        "holm_p": row.holm_p,
+        "reason": row.reason,
+    }
 
 
 def _finite(contrast: Contrast | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sdbench.leaderboards.alignment.factorial import Factor, analyse_layout, effects_of
+from sdbench.leaderboards.alignment.factorial import Factor, analyse_layout, analyse_simple_effects, effects_of
 from sdbench.leaderboards.contrasts import holm, linear_contrast, paired_contrast
 from sdbench.leaderboards.statistics import Array
 
@@ -29,6 +29,44 @@ def test_two_by_two_by_hand() -> None:
     assert found["path: own - other"] == pytest.approx((0.3 + 0.6 - 0.1 - 0.2) / 2)
     assert found["notation: solver - words"] == pytest.approx((0.2 + 0.6 - 0.1 - 0.3) / 2)
     assert found["path: own - other × notation: solver - words"] == pytest.approx((0.6 - 0.3) - (0.2 - 0.1))
+
+
+def test_simple_effects_by_hand() -> None:
+    means = {("other", "words"): 0.1, ("other", "solver"): 0.2, ("own", "words"): 0.3, ("own", "solver"): 0.6}
+    rows = analyse_simple_effects((PATH, NOTATION), {levels: constant(mean) for levels, mean in means.items()})
+    assert {row.effect.name: round(row.contrast.estimate, 9) for row in rows if row.contrast is not None} == {
+        "path: own - other, at notation: words": 0.2,
+        "path: own - other, at notation: solver": 0.4,
+        "notation: solver - words, at path: other": 0.1,
+        "notation: solver - words, at path: own": 0.3,
+    }
+    assert analyse_simple_effects((PATH,), {("own",): constant(0.1), ("other",): constant(0.2)}) == []
+
+
+def test_simple_effects_average_to_the_main_effect_and_differ_by_the_interaction() -> None:
+    rng = np.random.default_rng(4)
+    cells = {levels: [rng.uniform(size=(3, 10))] for levels in product(*(factor.levels for factor in LAYOUT))}
+    whole = {row.effect.name: row.contrast.estimate for row in analyse_layout(LAYOUT, cells) if row.contrast}
+    rows = analyse_simple_effects(LAYOUT, cells)
+    simple = {row.effect.name: row.contrast.estimate for row in rows if row.contrast}
+    assert len(simple) == len(rows) == 5 + 5 + 2 * 4
+    for step in ("none", "part", "whole"):
+        assert f"path: own - other, at quote: {step}" in simple
+    at_quote = [simple[f"path: own - other, at quote: {step}"] for step in ("none", "part", "whole")]
+    assert np.mean(at_quote) == pytest.approx(whole["path: own - other"])
+    assert at_quote[1] - at_quote[0] == pytest.approx(whole["path: own - other × quote: part - none"])
+    at_path = [simple[f"quote: whole - part, at path: {path}"] for path in ("other", "own")]
+    assert np.mean(at_path) == pytest.approx(whole["quote: whole - part"])
+    assert [row.holm_p for row in rows] == holm([row.contrast.p_value for row in rows if row.contrast])
+
+
+def test_an_absent_cell_leaves_the_simple_effects_of_the_other_levels() -> None:
+    rng = np.random.default_rng(5)
+    cells = {levels: [rng.uniform(size=(3, 10))] for levels in product(*(factor.levels for factor in LAYOUT))}
+    del cells["own", "solver", "whole"]
+    by_name = {row.effect.name: row for row in analyse_simple_effects(LAYOUT, cells)}
+    assert by_name["path: own - other, at quote: whole"].reason == "no own/solver/whole (it was not run)"
+    assert by_name["path: own - other, at quote: none"].contrast is not None
 
 
 def test_three_levels_are_compared_neighbour_by_neighbour() -> None:
