@@ -12,12 +12,12 @@ from typing import Any
 
 from sdbench.harness.engines import EngineChoice, check_engine, engine_for_problems
 from sdbench.harness.progress import Reporter, make_reporter
-from sdbench.harness.provenance import code_state, command_line, device_description, package_versions
+from sdbench.harness.provenance import code_state, command_line, package_versions
 from sdbench.harness.recipes.overrides import parse_override
 from sdbench.harness.recipes.schema import SamplingSection
 from sdbench.harness.recipes.validation import validate
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, write_result
-from sdbench.harness.stages.attempts import recorded_status, tell_differences
+from sdbench.harness.stages.attempts import drawing_device, recorded_status, tell_differences
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.harness.stages.rank import document_of, show_document, write_document
 from sdbench.tasks.errors import UserError
@@ -142,7 +142,7 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
     with ExitStack() as stack:
         stack.enter_context(directory.locked())
         log = stack.enter_context(directory.attempt())
-        tell_differences(directory, device=_device(plan.engine), reporter=reporter)
+        tell_differences(directory, device=drawing_device(plan.engine), reporter=reporter)
         code = code_state()
         directory.write_manifest(
             kind="evaluation",
@@ -152,7 +152,7 @@ def execute_evaluation(plan: EvaluationPlan, *, reporter: Reporter | None = None
             command=command_line(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             packages=package_versions(),
-            device=_device(plan.engine),
+            device=drawing_device(plan.engine),
             commit=None if code is None else code.commit,
         )
         with recorded_status(directory, log):
@@ -177,16 +177,6 @@ def _check_model(suite: Suite, model: Path | str, engine: EngineChoice, *, think
     if engine.name != "openai":
         quieten_transformers()
     check_engine(engine, model=model, problems=suite.problems, nano_form=suite.prompt_kind == "nano", thinking=thinking)
-
-
-def _device(engine: EngineChoice) -> str | None:
-    """What draws, and with how many threads; None for a server, which does not say."""
-    if engine.name == "openai":
-        return None
-    from sdbench.trainers.local.policy import device_of
-    from sdbench.trainers.local.settings import LocalTrainerSettings
-
-    return device_description(device_of(LocalTrainerSettings()))
 
 
 def _evaluate_model(plan: EvaluationPlan, name: str, model: Path | str, reporter: Reporter) -> None:

@@ -14,6 +14,7 @@ import pytest
 from sdbench.harness.run_directory import write_result
 from sdbench.leaderboards.reading import read_result
 from sdbench.leaderboards.schema import CheckpointResult
+from sdbench.tasks.checksums import sealed
 
 Call = Callable[..., Any]
 TASKS = ("sdbench_nano_sum_1", "sdbench_nano_alt_1")
@@ -57,6 +58,18 @@ def test_an_untouched_checkpoint_holds_in_every_format(call: Call, scored_tiny: 
     assert json.loads(again.out) == report
     other = call("check", tiny_base, "--against", scored_tiny, "--margin", "50", "--out", "out")
     assert (other.code, "holds another check: its rules" in other.err) == (2, True)
+
+
+def test_a_check_that_was_begun_on_another_machine_says_so(call: Call, scored_tiny: Path, tiny_base: Path) -> None:
+    command = ("check", tiny_base, "--against", scored_tiny, "--margin", "60", "--out", "out")
+    assert call(*command).code == 0
+    place = Path("out/manifest.json")
+    manifest = json.loads(place.read_text())
+    assert manifest["device"].startswith("cpu: ")
+    place.write_text(json.dumps(sealed({**manifest, "device": "cuda: NVIDIA H100"})))
+    again = call(*command)
+    assert again.code == 0
+    assert "out was begun elsewhere: device was cuda: NVIDIA H100 and is cpu: " in again.err
 
 
 def test_a_few_samples_are_too_little_and_say_how_many_would_do(call: Call, scored_tiny: Path, tiny_base: Path) -> None:

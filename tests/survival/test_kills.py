@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fork_server import ForkServer
 
+SCORED = 9
 STAGES = ("choosing", "evaluating base", "diagnosing", "training", "evaluating")
 # Everything that numbers stand in. metrics.jsonl has times in it, manifest.json and logs the attempts.
 COMPARED = ("results.json", "rollouts.jsonl", "validation.jsonl", "samples.jsonl", "verdicts.jsonl", "pool.json")
@@ -25,8 +26,10 @@ def numbers_of(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
-def stage_of(log: Path) -> str:
-    """The stage that a run had begun last when it was killed."""
+def stage_of(log: Path, run: Path) -> str:
+    """The stage that a run was at when it was killed: the one that it had begun last, or ranking once all is scored."""
+    if len(list(run.rglob("results.json"))) == SCORED:
+        return "ranking"
     begun = re.findall(r"^([a-z][^:\n]*): \d+ (?:samples|rollouts)$", log.read_text(), flags=re.MULTILINE)
     if not begun:
         return "before the first stage"
@@ -54,7 +57,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
     server: ForkServer, command: tuple[str, ...], whole: Path, tmp_path: Path, trials: int, jobs: int
 ) -> None:
     expected = numbers_of(whole)
-    assert sum(name.endswith("results.json") for name in expected) == 9
+    assert sum(name.endswith("results.json") for name in expected) == SCORED
     chance = random.Random(9 * trials)
     timed = server.start(*command, "--jobs", str(jobs), "--out", "timed", cwd=tmp_path, log=tmp_path / "timed.log")
     while not (tmp_path / "timed" / "manifest.json").is_file():
@@ -73,7 +76,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bytes(
             pid = server.start(*arguments, cwd=tmp_path, log=log)
             # One kill in five comes while the run is still being prepared.
             if kill_at(server, pid, moment, log=None if chance.random() < 0.2 else log):
-                stages[stage_of(log)] += 1
+                stages[stage_of(log, tmp_path / out)] += 1
             moment = seconds * chance.random()
         assert server.run(*arguments, cwd=tmp_path, log=log) == 0, log.read_text()
         found = numbers_of(tmp_path / out)
