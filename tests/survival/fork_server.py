@@ -86,8 +86,9 @@ def _become(request: dict[str, Any]) -> None:
 
     from sdbench.harness.cli import main
 
-    # As at a terminal: where the tests run in the background, interrupts are ignored.
+    # As at a terminal: where the tests run in the background or under nohup, these are ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.setsid()
     os.chdir(request["cwd"])
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

@@ -295,7 +295,7 @@ def _follow(task: TrainingTask, command: Sequence[str], *, progress: ProgressCal
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),
+            preexec_fn=_first_in_driver(),
         )
     try:
         while (code := _wait(process)) is None:
@@ -314,19 +314,21 @@ def _follow(task: TrainingTask, command: Sequence[str], *, progress: ProgressCal
         raise _failure(task, code, log)
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """What a child calls on Linux so that it is told to stop when this process is killed.
+def _first_in_driver() -> Callable[[], None]:
+    """What the driver's process does before it becomes the driver.
 
-    A driver that went on would write into a folder that the next call trains in.
+    It hears interrupts, also where this process was started in the background and has them ignored: they are how it is
+    told to stop. On Linux it is told, too, when this process is killed: a driver that went on would write into a folder
+    that the next call trains in.
     """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
-    def ask() -> None:
-        prctl(_DEATH_SIGNAL, signal.SIGTERM)
+    def prepare() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if prctl is not None:
+            prctl(_DEATH_SIGNAL, signal.SIGTERM)
 
-    return ask
+    return prepare
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:

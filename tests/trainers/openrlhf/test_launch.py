@@ -217,7 +217,8 @@ def test_rows_behind_the_saved_state_are_not_told_before_the_driver_has_cut_them
     assert notes[0].startswith("goes on from step 1: ")
 
 
-def test_interrupt_reaches_the_driver_and_is_waited_for(tmp_path: Path, train: Any) -> None:
+@pytest.mark.parametrize("heard", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
+def test_interrupt_reaches_the_driver_and_is_waited_for(tmp_path: Path, train: Any, heard: Any) -> None:
     mark = tmp_path / "interrupted"
     driver = (
         "(state / 'pid').write_text(str(os.getpid()))\n"
@@ -231,8 +232,12 @@ def test_interrupt_reaches_the_driver_and_is_waited_for(tmp_path: Path, train: A
             raise KeyboardInterrupt
 
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        train(driver, progress=progress)
+    before = signal.signal(signal.SIGINT, heard)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(driver, progress=progress)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 50
     assert mark.exists()
     pid = int((state_dir_of(outputs(tmp_path)) / "pid").read_text())
