@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from sdbench.harness.provenance import device_description
 from sdbench.tasks.errors import UserError
 from sdbench.tasks.problem import Problem
 from sdbench.tasks.prompts import math_question
@@ -60,6 +61,16 @@ class EngineChoice:
             raise UserError("--engine openai needs a server; give --base-url, such as http://localhost:8000/v1")
         if self.name != "openai" and self.base_url:
             raise UserError(f"--base-url has no meaning with --engine {self.name}; give --engine openai")
+
+
+def drawing_device(choice: EngineChoice) -> str | None:
+    """What draws, and with how many threads; None for a server, which does not say."""
+    if choice.name == "openai":
+        return None
+    from sdbench.trainers.local.policy import device_of
+    from sdbench.trainers.local.settings import LocalTrainerSettings
+
+    return device_description(device_of(LocalTrainerSettings()))
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sdbench.harness.engines import EngineChoice
 from sdbench.harness.failures import FailedTrainingsError, LoggedFailureError, storage_fault
 from sdbench.harness.progress import Reporter
-from sdbench.harness.provenance import device_description, package_versions
+from sdbench.harness.provenance import package_versions
 from sdbench.harness.run_directory import RunDirectory
 from sdbench.tasks.errors import UserError
 
@@ -58,16 +57,6 @@ def tell_differences(directory: RunDirectory, *, device: str | None, reporter: R
         told = f"{directory.root} was begun elsewhere: {'; '.join(changed)}; what is new may be rounded otherwise"
         _log.warning(told)
         reporter.note(told)
-
-
-def drawing_device(engine: EngineChoice) -> str | None:
-    """What draws, and with how many threads; None for a server, which does not say."""
-    if engine.name == "openai":
-        return None
-    from sdbench.trainers.local.policy import device_of
-    from sdbench.trainers.local.settings import LocalTrainerSettings
-
-    return device_description(device_of(LocalTrainerSettings()))
 
 
 def _told(directory: RunDirectory, status: str) -> None:

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sdbench.harness.engines import EngineChoice, check_engine, engine_for_problems
+from sdbench.harness.engines import EngineChoice, check_engine, drawing_device, engine_for_problems
 from sdbench.harness.progress import Reporter, make_reporter
 from sdbench.harness.provenance import code_state, command_line, package_versions
 from sdbench.harness.run_directory import OutState, RunDirectory, inspect_out, new_run_path, write_result
-from sdbench.harness.stages.attempts import drawing_device, recorded_status, tell_differences
+from sdbench.harness.stages.attempts import recorded_status, tell_differences
 from sdbench.harness.stages.check import CheckPlan, check_in_rounds, look_plan
 from sdbench.harness.stages.prepare import base_folder, quieten_transformers
 from sdbench.leaderboards.regression.report import CheckReport
@@ -217,7 +217,8 @@ def execute_drawing(plan: DrawingPlan, *, reporter: Reporter | None = None) -> C
     with ExitStack() as stack:
         stack.enter_context(directory.locked())
         log = stack.enter_context(directory.attempt())
-        tell_differences(directory, device=drawing_device(plan.engine), reporter=reporter)
+        device = drawing_device(plan.engine)
+        tell_differences(directory, device=device, reporter=reporter)
         code = code_state()
         directory.write_manifest(
             kind="check",
@@ -227,7 +228,7 @@ def execute_drawing(plan: DrawingPlan, *, reporter: Reporter | None = None) -> C
             command=command_line(),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             packages=package_versions(),
-            device=drawing_device(plan.engine),
+            device=device,
             commit=None if code is None else code.commit,
         )
         with recorded_status(directory, log):

@@ -119,52 +119,29 @@ def _effect(factors: Sequence[Factor], ends: Mapping[int, int]) -> Effect:
     return Effect(name=" × ".join(parts), order=len(ends), weights=weights)
 
 
-def analyse_layout(
-    factors: Sequence[Factor],
+def analyse_effects(
+    effects: Sequence[Effect],
     cells: Mapping[Levels, Sequence[Array]],
     *,
     shares: bool = True,
     absent: Mapping[Levels, str] | None = None,
     confidence: float = 0.95,
 ) -> list[EffectRow]:
-    """Every main effect and interaction with its interval; Holm's adjustment within the ones and within the others.
+    """Every effect with its interval; Holm's adjustment within those of one factor and within the interactions.
 
     A problem counts only if every cell has a value for it. An effect of which a cell is absent is undefined and says
     which; what the other cells have is still used for the other effects.
 
     Args:
-        factors: of the layout.
+        effects: of ``effects_of``, or of ``simple_effects_of``.
         cells: of each cell the arrays ``means_SP``, one a benchmark, the same problems in all; NaN is missing.
         shares: whether the values are shares.
         absent: why a cell is not there, by its levels.
         confidence: level of the limits.
+
+    Returns:
+        Those of one factor first, each part in its order.
     """
-    rows = _rows(effects_of(factors), cells, shares=shares, absent=absent, confidence=confidence)
-    return _adjusted([row for row in rows if row.effect.order == 1]) + _adjusted(
-        [row for row in rows if row.effect.order > 1]
-    )
-
-
-def analyse_simple_effects(
-    factors: Sequence[Factor],
-    cells: Mapping[Levels, Sequence[Array]],
-    *,
-    shares: bool = True,
-    absent: Mapping[Levels, str] | None = None,
-    confidence: float = 0.95,
-) -> list[EffectRow]:
-    """Every simple effect, as in ``analyse_layout``; Holm's adjustment is over all of them. None of a single factor."""
-    return _adjusted(_rows(simple_effects_of(factors), cells, shares=shares, absent=absent, confidence=confidence))
-
-
-def _rows(
-    effects: Sequence[Effect],
-    cells: Mapping[Levels, Sequence[Array]],
-    *,
-    shares: bool,
-    absent: Mapping[Levels, str] | None,
-    confidence: float,
-) -> list[EffectRow]:
     kept = _known_problems(list(cells.values()))
     known = {levels: [a[:, keep] for a, keep in zip(strata, kept, strict=True)] for levels, strata in cells.items()}
     rows = []
@@ -185,7 +162,9 @@ def _rows(
                 confidence=confidence,
             )
         rows.append(EffectRow(effect=effect, contrast=contrast, holm_p=None, reason=reason))
-    return rows
+    return _adjusted([row for row in rows if row.effect.order == 1]) + _adjusted(
+        [row for row in rows if row.effect.order > 1]
+    )
 
 
 def _known_problems(cells: Sequence[Sequence[Array]]) -> list[Array]:

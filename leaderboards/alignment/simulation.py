@@ -15,7 +15,7 @@ from itertools import product
 
 import numpy as np
 
-from sdbench.leaderboards.alignment.factorial import Factor, Levels, analyse_layout
+from sdbench.leaderboards.alignment.factorial import Factor, Levels, analyse_effects, effects_of
 from sdbench.leaderboards.alignment.predictors import Foretold, predictor_table
 from sdbench.leaderboards.render.text import ALPHA
 from sdbench.leaderboards.simulation_population import draw_difficulty, draw_means, draw_shifts, solve_condition
@@ -102,7 +102,7 @@ def simulate_layout(
             for levels, condition in conditions.items()
         }
         any_wrong = {True: False, False: False}
-        for row in analyse_layout(FACTORS, cells):
+        for row in analyse_effects(effects_of(FACTORS), cells):
             assert row.contrast is not None
             assert row.holm_p is not None
             truth = sum(weight * accuracies[levels] for levels, weight in row.effect.weights.items())

@@ -11,8 +11,9 @@ from sdbench.leaderboards.alignment.factorial import (
     EffectRow,
     Factor,
     Levels,
-    analyse_layout,
-    analyse_simple_effects,
+    analyse_effects,
+    effects_of,
+    simple_effects_of,
 )
 from sdbench.leaderboards.clustered import Statistic
 from sdbench.leaderboards.contrasts import Contrast, paired_contrast
@@ -155,11 +156,12 @@ def build_table(
         )
 
     scored = {levels: list(run.scores[name].values()) for levels, name in cells.items() if name in run.scores}
-    effects = {GAIN: analyse_layout(factors, scored, absent=absent, confidence=confidence)}
+    layout = effects_of(factors)
+    effects = {GAIN: analyse_effects(layout, scored, absent=absent, confidence=confidence)}
     recorded = {levels: run.records[name] for levels, name in cells.items() if name in run.records}
     for measure in list(MEASURES)[1:]:
-        effects[measure] = analyse_layout(
-            factors,
+        effects[measure] = analyse_effects(
+            layout,
             _by_problem(recorded, measure),
             shares=False,
             absent=dict.fromkeys(cells, "it was not diagnosed"),
@@ -171,7 +173,7 @@ def build_table(
         cells=rows,
         beside=tuple(row(name, None) for name in names if name not in in_layout),
         effects={measure: tuple(found) for measure, found in effects.items()},
-        simple=tuple(analyse_simple_effects(factors, scored, absent=absent, confidence=confidence)),
+        simple=tuple(analyse_effects(simple_effects_of(factors), scored, absent=absent, confidence=confidence)),
         notes=tuple(_notes(rows)),
     )
 

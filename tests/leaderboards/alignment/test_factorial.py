@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sdbench.leaderboards.alignment.factorial import Factor, analyse_layout, analyse_simple_effects, effects_of
+from sdbench.leaderboards.alignment.factorial import Factor, analyse_effects, effects_of, simple_effects_of
 from sdbench.leaderboards.contrasts import holm, linear_contrast, paired_contrast
 from sdbench.leaderboards.statistics import Array
 
@@ -24,7 +24,7 @@ def constant(value: float, *, seeds: int = 2) -> list[Array]:
 
 def test_two_by_two_by_hand() -> None:
     means = {("other", "words"): 0.1, ("other", "solver"): 0.2, ("own", "words"): 0.3, ("own", "solver"): 0.6}
-    rows = analyse_layout((PATH, NOTATION), {levels: constant(mean) for levels, mean in means.items()})
+    rows = analyse_effects(effects_of((PATH, NOTATION)), {levels: constant(mean) for levels, mean in means.items()})
     found = {row.effect.name: row.contrast.estimate for row in rows if row.contrast is not None}
     assert found["path: own - other"] == pytest.approx((0.3 + 0.6 - 0.1 - 0.2) / 2)
     assert found["notation: solver - words"] == pytest.approx((0.2 + 0.6 - 0.1 - 0.3) / 2)
@@ -33,21 +33,25 @@ def test_two_by_two_by_hand() -> None:
 
 def test_simple_effects_by_hand() -> None:
     means = {("other", "words"): 0.1, ("other", "solver"): 0.2, ("own", "words"): 0.3, ("own", "solver"): 0.6}
-    rows = analyse_simple_effects((PATH, NOTATION), {levels: constant(mean) for levels, mean in means.items()})
+    rows = analyse_effects(
+        simple_effects_of((PATH, NOTATION)), {levels: constant(mean) for levels, mean in means.items()}
+    )
     assert {row.effect.name: round(row.contrast.estimate, 9) for row in rows if row.contrast is not None} == {
         "path: own - other, at notation: words": 0.2,
         "path: own - other, at notation: solver": 0.4,
         "notation: solver - words, at path: other": 0.1,
         "notation: solver - words, at path: own": 0.3,
     }
-    assert analyse_simple_effects((PATH,), {("own",): constant(0.1), ("other",): constant(0.2)}) == []
+    assert analyse_effects(simple_effects_of((PATH,)), {("own",): constant(0.1), ("other",): constant(0.2)}) == []
 
 
 def test_simple_effects_average_to_the_main_effect_and_differ_by_the_interaction() -> None:
     rng = np.random.default_rng(4)
     cells = {levels: [rng.uniform(size=(3, 10))] for levels in product(*(factor.levels for factor in LAYOUT))}
-    whole = {row.effect.name: row.contrast.estimate for row in analyse_layout(LAYOUT, cells) if row.contrast}
-    rows = analyse_simple_effects(LAYOUT, cells)
+    whole = {
+        row.effect.name: row.contrast.estimate for row in analyse_effects(effects_of(LAYOUT), cells) if row.contrast
+    }
+    rows = analyse_effects(simple_effects_of(LAYOUT), cells)
     simple = {row.effect.name: row.contrast.estimate for row in rows if row.contrast}
     assert len(simple) == len(rows) == 5 + 5 + 2 * 4
     for step in ("none", "part", "whole"):
@@ -64,7 +68,7 @@ def test_an_absent_cell_leaves_the_simple_effects_of_the_other_levels() -> None:
     rng = np.random.default_rng(5)
     cells = {levels: [rng.uniform(size=(3, 10))] for levels in product(*(factor.levels for factor in LAYOUT))}
     del cells["own", "solver", "whole"]
-    by_name = {row.effect.name: row for row in analyse_simple_effects(LAYOUT, cells)}
+    by_name = {row.effect.name: row for row in analyse_effects(simple_effects_of(LAYOUT), cells)}
     assert by_name["path: own - other, at quote: whole"].reason == "no own/solver/whole (it was not run)"
     assert by_name["path: own - other, at quote: none"].contrast is not None
 
@@ -104,7 +108,7 @@ def test_effects_are_those_of_a_saturated_regression() -> None:
         columns.append(row)
         values.append(strata[0].mean())
     coefficients = np.linalg.solve(np.array(columns), np.array(values))
-    rows = analyse_layout(LAYOUT, cells)
+    rows = analyse_effects(effects_of(LAYOUT), cells)
     assert [row.contrast.estimate for row in rows if row.contrast] == pytest.approx(list(coefficients[1:]))
 
 
@@ -123,7 +127,7 @@ def _product(name: str, coded: list[Array]) -> float:
 def test_a_main_effect_of_two_cells_is_the_paired_contrast() -> None:
     rng = np.random.default_rng(1)
     first, second = [rng.uniform(size=(5, 20))], [rng.uniform(size=(5, 20))]
-    (row,) = analyse_layout((PATH,), {("own",): first, ("other",): second})
+    (row,) = analyse_effects(effects_of((PATH,)), {("own",): first, ("other",): second})
     assert row.contrast == paired_contrast(first, second)
     assert row.holm_p == paired_contrast(first, second).p_value
 
@@ -131,7 +135,7 @@ def test_a_main_effect_of_two_cells_is_the_paired_contrast() -> None:
 def test_holm_within_main_effects_and_within_interactions() -> None:
     rng = np.random.default_rng(2)
     cells = {levels: [rng.uniform(size=(3, 12))] for levels in product(*(factor.levels for factor in LAYOUT))}
-    rows = analyse_layout(LAYOUT, cells)
+    rows = analyse_effects(effects_of(LAYOUT), cells)
     for orders in ({1}, {2, 3}):
         family = [row for row in rows if row.effect.order in orders]
         assert [row.holm_p for row in family] == holm([row.contrast.p_value for row in family if row.contrast])
@@ -141,7 +145,7 @@ def test_an_absent_cell_leaves_the_effects_that_need_it_undefined_and_named() ->
     rng = np.random.default_rng(3)
     cells = {levels: [rng.uniform(size=(3, 12))] for levels in product(*(factor.levels for factor in LAYOUT))}
     del cells["own", "solver", "whole"]
-    rows = analyse_layout(LAYOUT, cells, absent={("own", "solver", "whole"): "seed 0 (diverged: nan)"})
+    rows = analyse_effects(effects_of(LAYOUT), cells, absent={("own", "solver", "whole"): "seed 0 (diverged: nan)"})
     by_name = {row.effect.name: row for row in rows}
     assert by_name["path: own - other"].contrast is None
     assert by_name["path: own - other"].reason == "no own/solver/whole (seed 0 (diverged: nan))"
@@ -151,11 +155,11 @@ def test_an_absent_cell_leaves_the_effects_that_need_it_undefined_and_named() ->
 
 def test_a_problem_that_one_cell_lacks_counts_nowhere() -> None:
     cells = {("own",): [np.array([[0.5, 0.7, np.nan]])], ("other",): [np.array([[0.1, 0.2, 0.9]])]}
-    (row,) = analyse_layout((PATH,), cells)
+    (row,) = analyse_effects(effects_of((PATH,)), cells)
     assert row.contrast is not None
     assert row.contrast.estimate == pytest.approx(0.45)
     nothing = {("own",): [np.array([[np.nan]])], ("other",): [np.array([[0.1]])]}
-    (empty,) = analyse_layout((PATH,), nothing)
+    (empty,) = analyse_effects(effects_of((PATH,)), nothing)
     assert empty.contrast is None
     assert empty.reason == "no problem that every cell has a value for"
 
