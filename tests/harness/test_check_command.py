@@ -224,8 +224,8 @@ def test_power_says_what_would_be_seen(call: Call, scored_tiny: Path, tmp_path: 
         assert (refused.code, refused.err.count("\n")) == (2, 1)
 
 
-def noisy_copy(source: Path, target: Path, *, sigma: float, layer: int) -> Path:
-    """A checkpoint with Gaussian noise of this standard deviation in one layer's MLP."""
+def noisy_copy(source: Path, target: Path, *, sigma: float, layer: int, relative: bool) -> Path:
+    """A checkpoint with Gaussian noise of this standard deviation, or of so many of each matrix's, in one MLP."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -235,7 +235,8 @@ def noisy_copy(source: Path, target: Path, *, sigma: float, layer: int) -> Path:
     touched = [name for name in weights if f"layers.{layer}.mlp" in name and name.endswith("weight")]
     assert len(touched) == 3
     for name in touched:
-        weights[name] += sigma * torch.randn_like(weights[name])
+        unit = weights[name].std() if relative else 1.0
+        weights[name] += sigma * unit * torch.randn_like(weights[name])
     save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
     return target
 
@@ -244,16 +245,17 @@ def noisy_copy(source: Path, target: Path, *, sigma: float, layer: int) -> Path:
 def test_the_packaged_base_against_its_pinned_baseline(call: Call, tmp_path: Path) -> None:
     """Untouched 0, noise in one layer's MLP 1, a few samples 3; none with the seed that the baseline was drawn with.
 
-    Half of the standard deviation that each matrix has itself changes this base's accuracy by nothing that 30,720
-    samples would show (``docs/check.md``).
+    The noise has a standard deviation of 0.5, or twice that of each matrix. Half that of each matrix changes this
+    base's accuracy by nothing that 30,720 samples would show (``docs/check.md``).
     """
     from sdbench.harness.stages.prepare import base_folder
 
     pinned = Path(__file__).parents[2] / ".github/baselines/nano.json"
     untouched = call("check", "nano", "--against", pinned, "--out", "untouched", "--seed", "1")
     assert untouched.code == 0, untouched.out
-    noisy = noisy_copy(base_folder("nano"), tmp_path / "model", sigma=0.5, layer=0)
-    damaged = call("check", noisy, "--against", pinned, "--out", "noisy", "--seed", "1")
-    assert damaged.code == 1, damaged.out
+    for name, sigma, relative in (("absolute", 0.5, False), ("relative", 2.0, True)):
+        noisy = noisy_copy(base_folder("nano"), tmp_path / name, sigma=sigma, layer=0, relative=relative)
+        damaged = call("check", noisy, "--against", pinned, "--out", f"{name}-out", "--seed", "1")
+        assert damaged.code == 1, damaged.out
     few = call("check", "nano", "--against", pinned, "--out", "few", "--seed", "1", "--k", "2")
     assert few.code == 3, few.out
